@@ -1,0 +1,32 @@
+"""Readylight: a repair shop's counter, and the page where its customers see where their repair stands."""
+
+from flask import Flask
+
+from . import auth, cli, config, customers, db, printing, shop, staff, throttle, tracking, web
+from .repairs import views as repairs
+
+__version__ = "1.0.0"
+
+
+def create_app(overrides: dict | None = None) -> Flask:
+    """The app, wired. overrides go over what the environment says; no connection is opened here."""
+    settings = {**config.load(), **(overrides or {})}
+    app = Flask(
+        __name__,
+        template_folder="../templates",
+        static_folder="../static",
+        instance_path=settings["DATA_DIR"],
+    )
+    app.config.update(settings)
+    # Enough for a long form, far from enough to fill the memory.
+    app.config.setdefault("MAX_CONTENT_LENGTH", 1024 * 1024)
+
+    web.init_app(app)
+    db.init_app(app)
+    throttle.init_app(app)
+    auth.init_app(app)
+    tracking.init_app(app)
+    cli.init_app(app)
+    for module in (shop, staff, customers, repairs, printing):
+        app.register_blueprint(module.bp)
+    return app

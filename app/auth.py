@@ -1,0 +1,303 @@
+"""Who is asking: passwords, sign-in, the gate before every page, permissions."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from sqlalchemy import delete, func, select
+from werkzeug.local import LocalProxy
+from wtforms import EmailField, HiddenField, PasswordField
+
+from . import rules
+from .db import db, utcnow
+from .models import Shop, SignIn, Staff, get_shop
+from .rules import Role
+from .throttle import limiter
+from .web import Form, Needed, error_page, public, wants_panel
+
+bp = Blueprint("auth", __name__)
+login_manager = LoginManager()
+
+SIGNED_IN_FOR = timedelta(days=30)
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 200
+# Read when a template first asks: the page about a broken database must not need the database.
+_SHOP = LocalProxy(get_shop)
+
+
+def init_app(app):
+    """The gate, the sign-in pages, and `staff` in every template that asks."""
+    # The hash's cost: OWASP's second choice for argon2id, 19 MiB, so that a small machine bears several at once.
+    # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
+    app.config.setdefault("ARGON2", {"time_cost": 2, "memory_cost": 19456, "parallelism": 1})
+    app.config["PERMANENT_SESSION_LIFETIME"] = SIGNED_IN_FOR
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    app.config["SESSION_COOKIE_NAME"] = "readylight"
+    # A form may stay open on the counter all day; it lives as long as the session.
+    app.config["WTF_CSRF_TIME_LIMIT"] = None
+    login_manager.init_app(app, add_context_processor=False)
+    app.before_request(_gate)
+    app.context_processor(lambda: {"staff": current_user, "shop": _SHOP})
+    app.register_error_handler(rules.Forbidden, lambda refusal: error_page(403, text=str(refusal)))
+    app.register_blueprint(bp)
+
+
+# --- passwords ----------------------------------------------------------------------------------
+
+
+def hash_password(password: str) -> str:
+    """An argon2id hash, with its cost and salt in it."""
+    return _hasher().hash(password)
+
+
+def password_matches(password: str, password_hash: str | None) -> bool:
+    """Whether it is the password. Takes as long when there is no hash to compare with."""
+    try:
+        return _hasher().verify(password_hash or _nobodys_hash(**current_app.config["ARGON2"]), password) and bool(
+            password_hash
+        )
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def check_password(password: str, *known: str) -> None:
+    """Refuses a password that is short or easily guessed, by raising ValueError with a sentence.
+
+    known: words that go with the person or the shop. No rule about kinds of characters:
+    https://pages.nist.gov/800-63-3/sp800-63b.html#memsecret
+    """
+    if len(password) < SHORTEST_PASSWORD:
+        raise ValueError(f"Use {SHORTEST_PASSWORD} characters or more. A few words in a row are easy to keep in mind.")
+    if len(password) > LONGEST_PASSWORD:
+        raise ValueError(f"Use {LONGEST_PASSWORD} characters or fewer.")
+    plain = password.casefold()
+    whole, stems = _common_passwords()
+    stem = re.sub(r"[\W\d_]", "", plain)
+    repeated = re.fullmatch(r"(.{1,6}?)\1+.{0,5}", plain) is not None
+    row = any(plain in run * 3 or plain in (run * 3)[::-1] for run in ("1234567890", "abcdefghijklmnopqrstuvwxyz"))
+    letters = _letters(plain)
+    names = {_letters(word) for text in known for word in (text, text.partition("@")[0])}
+    personal = any(len(name) > 3 and name in letters and len(letters) - len(name) < 6 for name in names)
+    if plain in whole or stem in stems or repeated or row or personal or len(set(plain)) < 5:
+        raise ValueError("This password is one of the first that others would try. Choose another.")
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.casefold())
+
+
+def _hasher():
+    return PasswordHasher(**current_app.config["ARGON2"])
+
+
+@lru_cache
+def _nobodys_hash(**cost):
+    return PasswordHasher(**cost).hash(secrets.token_hex())
+
+
+@lru_cache
+def _common_passwords():
+    lines = (Path(__file__).parent / "common_passwords.txt").read_text().splitlines()
+    gap = lines.index("")
+    return frozenset(lines[1:gap]), frozenset(lines[gap + 1 :])
+
+
+# --- sessions -----------------------------------------------------------------------------------
+
+
+class _SignedIn(UserMixin):
+    """What Flask-Login keeps in the cookie: the secret of a sign_in row."""
+
+    def __init__(self, secret: str, row: SignIn):
+        self.secret, self.row = secret, row
+
+    def get_id(self):
+        return self.secret
+
+    def __getattr__(self, name):
+        return getattr(self.row.staff, name)
+
+
+def sign_in(staff: Staff) -> None:
+    """Starts a session for this browser, under a new secret, and commits."""
+    secret = secrets.token_urlsafe(32)
+    row = SignIn(token_hash=_digest(secret), staff=staff)
+    db.session.add(row)
+    db.session.commit()
+    # Nothing of the session before goes on: an old cookie, or one planted, is worth nothing. But where somebody was
+    # signed in here, the forms that stand open in other tabs stay good.
+    csrf_token = session.get("csrf_token") if "_user_id" in session else None
+    session.clear()
+    if csrf_token:
+        session["csrf_token"] = csrf_token
+    session.permanent = True
+    login_user(_SignedIn(secret, row))
+
+
+def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
+    """Ends this person's sessions everywhere, in the caller's transaction."""
+    rows = delete(SignIn).where(SignIn.staff_id == staff.id)
+    if but_this:
+        rows = rows.where(SignIn.token_hash != _digest(current_user.secret))
+    db.session.execute(rows)
+
+
+def me() -> Staff:
+    """The row of whoever is signed in."""
+    return current_user.row.staff
+
+
+@login_manager.user_loader
+def _load(secret):
+    row = db.session.scalar(_BY_TOKEN, {"digest": _digest(secret)})
+    if row is None or not row.staff.active or row.created_at < utcnow() - SIGNED_IN_FOR:
+        return None
+    return _SignedIn(secret, row)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_BY_TOKEN = select(SignIn).where(SignIn.token_hash == db.bindparam("digest"))
+
+
+# --- the gate -----------------------------------------------------------------------------------
+
+
+def _gate():
+    """Before every request: signed in, or a page that says it is public."""
+    view = current_app.view_functions.get(request.endpoint)
+    if view is None or getattr(view, "is_public", False) or request.endpoint == "static":
+        return None
+    if current_user.is_authenticated:
+        return None
+    if wants_panel():
+        return error_page(401)
+    return redirect(url_for("auth.login", next=request.full_path.rstrip("?") if request.method == "GET" else None))
+
+
+def demand(permission: str) -> None:
+    """Raises rules.Forbidden unless whoever is signed in has the permission."""
+    rules.demand(Role(current_user.role), permission)
+
+
+def local_path(target: str | None) -> str:
+    """The address to go on to after sign-in: a path of this site, else the board."""
+    # Browsers read a backslash as a slash and skip control characters: "/\\evil.com" and "/\t/evil.com" leave the site.
+    return target if re.fullmatch(r"/(?!/)[^\\\x00-\x20\x7f]*", target or "") else url_for("repairs.index")
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+class LoginForm(Form):
+    email = EmailField("Email", [Needed("Type your email address.")])
+    password = PasswordField("Password", [Needed("Type your password.")])
+    next = HiddenField()
+
+
+def _email() -> str:
+    return request.form.get("email", "").strip().casefold()[:254]
+
+
+def _known_browser() -> str:
+    """Sets a browser that has signed in before apart from strangers, so that these cannot lock its user out."""
+    known = request.cookies.get("known", "")
+    return known if hmac.compare_digest(known.encode(), _browser_mark(_email()).encode()) else "stranger"
+
+
+def _browser_mark(email: str) -> str:
+    key = current_app.config["SECRET_KEY"].encode()
+    return hmac.new(key, f"known:{email}".encode(), "sha256").hexdigest()
+
+
+def _failed(response) -> bool:
+    return response.status_code == 422
+
+
+@bp.route("/login", methods=["GET", "POST"])
+@public
+# Only failures count. By account: ten, then wait; a browser that signed in before has a count of its own.
+@limiter.limit(
+    "10 per 15 minutes",
+    key_func=lambda: f"account:{_digest(_email())}:{_known_browser()}",
+    methods=["POST"],
+    deduct_when=_failed,
+)
+@limiter.limit("50 per 15 minutes", key_func=get_remote_address, methods=["POST"], deduct_when=_failed)
+def login():
+    """The sign-in page; POST signs in."""
+    if get_shop() is None:
+        return redirect(url_for("shop.setup"))
+    form = LoginForm()
+    if request.method == "GET":
+        if current_user.is_authenticated:
+            return redirect(local_path(request.args.get("next")))
+        form.next.data = request.args.get("next", "")
+        return render_template("auth/login.html", form=form)
+    if not form.validate():
+        return render_template("auth/login.html", form=form), 422
+    staff = db.session.scalar(select(Staff).where(Staff.email == _email()))
+    password_hash = staff.password_hash if staff and staff.active else None
+    # The transaction ends here: it must not hold the write lock while the hash is worked out.
+    db.session.rollback()
+    if not password_matches(form.password.data, password_hash):
+        form.password.errors = ["Email or password is wrong."]
+        return render_template("auth/login.html", form=form), 422
+    sign_in(db.session.get_one(Staff, staff.id))
+    answer = redirect(local_path(form.next.data), 303)
+    answer.set_cookie(
+        "known",
+        _browser_mark(_email()),
+        max_age=SIGNED_IN_FOR * 12,
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure,
+    )
+    return answer
+
+
+@bp.post("/logout")
+def logout():
+    """Ends this browser's session."""
+    db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
+    db.session.commit()
+    logout_user()
+    session.clear()
+    flash("You are signed out.")
+    answer = redirect(url_for("auth.login"), 303)
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return answer
+
+
+# --- set-up -------------------------------------------------------------------------------------
+
+
+def setup_code() -> str:
+    """The code that proves, before there is an owner, that one can read the server's output.
+
+    It comes from the secret key, so it needs no keeping, and ends when an owner exists.
+    """
+    key = current_app.config["SECRET_KEY"].encode()
+    letters = hmac.new(key, b"setup", "sha256").hexdigest()[:12].upper()
+    return "-".join((letters[:4], letters[4:8], letters[8:]))
+
+
+def is_setup_code(text: str) -> bool:
+    """Whether it is the set-up code, however it was typed."""
+    return hmac.compare_digest(re.sub(r"[^0-9A-F]", "", text.upper()), setup_code().replace("-", ""))
+
+
+def owner_exists() -> bool:
+    """Whether the shop has been set up."""
+    return db.session.scalar(select(func.count()).select_from(Shop)) > 0

@@ -1,0 +1,132 @@
+"""Reads the environment once, into Flask's configuration.
+
+Every setting is a line of SETTINGS; the README's table is tested against it. Nothing else in the
+code base looks at the environment.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class BadSetting(SystemExit):
+    """A setting that the app cannot start with. As a SystemExit it ends any command with its one sentence."""
+
+
+def _text(value):
+    return value.strip()
+
+
+def _number(lowest, highest):
+    def convert(value):
+        if not value.strip().isascii() or not value.strip().isdigit() or not lowest <= int(value) <= highest:
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    return convert
+
+
+def _folder(value):
+    return str((ROOT / Path(value).expanduser()).resolve())
+
+
+def _database_url(value):
+    scheme, separator, rest = value.strip().partition("://")
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"} and separator:
+        return f"postgresql+psycopg://{rest}"
+    if scheme == "sqlite" and rest.strip("/") and ":memory:" not in rest:
+        return value.strip()
+    raise ValueError("must be sqlite:/// and a file, or postgresql://user:password@host/name")
+
+
+def _storage(value):
+    scheme = value.strip().partition("://")[0]
+    if scheme not in {"database", "memory", "redis", "rediss"}:
+        raise ValueError("must start with database://, memory:// or redis://")
+    return value.strip()
+
+
+def _log_level(value):
+    level = value.strip().upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+    return level
+
+
+def _secret(value):
+    if len(value) < 32:
+        raise ValueError("must be 32 characters or longer")
+    return value
+
+
+class Setting(NamedTuple):
+    """One environment variable: its default as text ("" = worked out at start) and how it is read."""
+
+    name: str
+    default: str
+    read: Callable[[str], object]
+
+
+SETTINGS = (
+    Setting("HOST", "0.0.0.0", _text),  # noqa: S104 (a shop's phones reach the counter's machine over the LAN)
+    Setting("PORT", "8000", _number(1, 65535)),
+    Setting("DATA_DIR", "instance", _folder),
+    Setting("DATABASE_URL", "", _database_url),
+    Setting("SECRET_KEY", "", _secret),
+    Setting("TRUSTED_PROXIES", "0", _number(0, 10)),
+    Setting("WORKERS", "", _number(1, 64)),
+    Setting("THREADS", "32", _number(1, 256)),
+    Setting("RATELIMIT_STORAGE_URI", "database://", _storage),
+    Setting("LOG_LEVEL", "INFO", _log_level),
+)
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE_URI"}
+
+
+def load(environ: Mapping[str, str] = os.environ) -> dict:
+    """Settings as Flask's configuration wants them.
+
+    Raises BadSetting, naming the variable, for a value that cannot be used.
+    """
+    config = {}
+    for setting in SETTINGS:
+        value = environ.get(setting.name, "") or setting.default
+        try:
+            config[setting.name] = setting.read(value) if value else None
+        except ValueError as problem:
+            # What may hold a password is not repeated to whoever reads the log.
+            shown = "" if setting.name in SECRETS else f"; it is {value!r}"
+            raise BadSetting(f"{setting.name} {problem}{shown}.") from None
+    data = Path(config["DATA_DIR"])
+    config["WORKERS"] = config["WORKERS"] or min(os.cpu_count() or 1, 8)
+    url = config.pop("DATABASE_URL") or "sqlite:///readylight.db"
+    if url.startswith("sqlite:///"):
+        # A file without a folder lies in the data folder, wherever the command was started.
+        url = f"sqlite:///{data / url.removeprefix('sqlite:///')}"
+    config["SQLALCHEMY_DATABASE_URI"] = url
+    config["SECRET_KEY"] = config["SECRET_KEY"] or _secret_key(data)
+    return config
+
+
+def _secret_key(data: Path) -> str:
+    """The key kept in the data folder, made the first time."""
+    file = data / "secret_key"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # O_EXCL: of two processes that start together one makes the key and the other reads it.
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    except OSError as problem:
+        raise BadSetting(f"The data folder {data} cannot be written: {problem.strerror}.") from None
+    try:
+        key = file.read_text().strip()
+    except OSError as problem:
+        raise BadSetting(f"The secret key {file} cannot be read: {problem.strerror}.") from None
+    if len(key) < 32:
+        raise BadSetting(f"The secret key in {file} is damaged. Remove the file to have a new one made.")
+    return key

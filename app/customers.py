@@ -1,0 +1,157 @@
+"""Customers: found or made by their phone number, looked up, shown with their repairs, changed."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
+from wtforms import EmailField, IntegerField, StringField, TelField
+from wtforms import Form as QueryForm
+from wtforms.validators import Length, Optional
+
+from . import auth, formats
+from .db import db
+from .models import Customer, Repair, get_shop
+from .rules import Refused
+from .web import EMAIL, Checked, Form, Needed
+
+bp = Blueprint("customers", __name__, url_prefix="/customers")
+
+PAGE_SIZE = 50
+
+
+class CustomerForm(Form):
+    name = StringField("Name", [Needed("Who is the customer?"), Length(max=120)])
+    phone = TelField(
+        "Phone",
+        [Needed("A phone number is needed."), Checked(lambda text: formats.parse_phone(text, get_shop().country))],
+    )
+    email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
+
+
+class CustomerSearch(QueryForm):
+    """The query string of the list. Junk becomes no filter."""
+
+    q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
+    page = IntegerField(default=1, filters=[lambda number: min(max(number or 1, 1), 1_000_000)])
+
+
+class NameNeeded(Refused):
+    """Nobody has this phone number yet, so a name is needed."""
+
+
+class PhoneTaken(Refused):
+    """The phone number belongs to another customer, who is in `customer`."""
+
+    def __init__(self, customer: Customer):
+        super().__init__(f"This number belongs to {customer.name}.")
+        self.customer = customer
+
+
+def by_phone(phone: str) -> Customer | None:
+    """The customer with that number (E.164)."""
+    return db.session.scalar(select(Customer).where(Customer.phone == phone))
+
+
+def matching(typed: str, country: str, limit: int = 4) -> list[Customer]:
+    """Customers whose number has the digits typed so far, once there are four; the exact one alone if there is one."""
+    try:
+        exact = by_phone(formats.parse_phone(typed, country))
+    except ValueError:
+        exact = None
+    if exact:
+        return [exact]
+    number = formats.digits(typed)
+    if len(number) < 4:
+        return []
+    query = select(Customer).where(Customer.phone.contains(number)).order_by(Customer.id.desc()).limit(limit)
+    return list(db.session.scalars(query))
+
+
+def find_or_create(phone: str, name: str, email: str) -> Customer:
+    """The customer with that number (E.164), made on the spot if there is none; flushes, does not commit.
+
+    An email that was not known yet is kept. Raises NameNeeded for a new number without a name, PhoneTaken
+    when the number is known under another name.
+    """
+    known = by_phone(phone)
+    if known is None:
+        if not name:
+            raise NameNeeded("Who is the customer? This number is new.")
+        try:
+            with db.session.begin_nested():
+                customer = Customer(phone=phone, name=name, email=email)
+                db.session.add(customer)
+            return customer
+        except IntegrityError:
+            # Taken at the other counter a moment ago.
+            known = by_phone(phone)
+    if name and name.casefold() != known.name.casefold():
+        raise PhoneTaken(known)
+    if email and not known.email:
+        known.email = email
+    return known
+
+
+def change(customer: Customer, *, name: str, phone: str, email: str) -> None:
+    """Changes a customer and commits. Raises PhoneTaken. phone: E.164."""
+    other = by_phone(phone)
+    if other is not None and other.id != customer.id:
+        raise PhoneTaken(other)
+    customer.name, customer.phone, customer.email = name, phone, email
+    db.session.commit()
+
+
+def get_customer(customer_id: int, doing: str) -> Customer:
+    """The customer, for whoever may do that; else 403 or 404."""
+    auth.demand(doing)
+    return db.session.get(Customer, customer_id) or abort(404)
+
+
+@bp.get("")
+def index():
+    """The list, searched as one types."""
+    auth.demand("customers.view")
+    wanted = CustomerSearch(request.args)
+    query = select(Customer, func.count(Repair.id)).outerjoin(Repair).group_by(Customer.id)
+    for word in formats.search_words(wanted.q.data):
+        query = query.where(Customer.matches(word))
+    total = db.session.scalar(select(func.count()).select_from(query.subquery()))
+    pages = max(1, -(-total // PAGE_SIZE))
+    page = min(wanted.page.data, pages)
+    rows = db.session.execute(
+        query.order_by(Customer.name, Customer.id).limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)
+    ).all()
+    return render_template("customers/index.html", rows=rows, total=total, page=page, pages=pages, q=wanted.q.data)
+
+
+@bp.get("/<int:customer_id>")
+def show(customer_id):
+    """A customer and all their repairs."""
+    customer = get_customer(customer_id, "customers.view")
+    repairs = db.session.scalars(
+        select(Repair)
+        .where(Repair.customer_id == customer.id)
+        .options(joinedload(Repair.technician), joinedload(Repair.branch, innerjoin=True))
+        .order_by(Repair.id.desc())
+        .limit(200)
+    ).all()
+    return render_template("customers/show.html", customer=customer, repairs=repairs)
+
+
+@bp.route("/<int:customer_id>/edit", methods=["GET", "POST"])
+def edit(customer_id):
+    """The form that changes a customer; POST changes them."""
+    customer = get_customer(customer_id, "customers.edit")
+    form = CustomerForm(obj=customer)
+    if request.method == "GET":
+        form.phone.data = formats.format_phone(customer.phone, get_shop().country)
+    elif form.validate():
+        phone = formats.parse_phone(form.phone.data, get_shop().country)
+        try:
+            change(customer, name=form.name.data, phone=phone, email=form.email.data)
+        except PhoneTaken as refusal:
+            form.phone.errors = [str(refusal)]
+        else:
+            flash("Customer saved.")
+            return redirect(url_for(".show", customer_id=customer.id), 303)
+    return render_template("customers/edit.html", form=form, customer=customer), 422 if form.errors else 200

@@ -1,0 +1,257 @@
+"""How things are written: phones, money, dates, codes, tokens. Pure: text in, text out."""
+
+import ipaddress
+import re
+import secrets
+import unicodedata
+from datetime import datetime, timedelta
+from functools import lru_cache
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import phonenumbers
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_skeleton, format_time, format_timedelta
+from babel.numbers import format_currency, get_currency_precision, get_territory_currencies
+from phonenumbers import PhoneNumberFormat
+
+# --- phones -------------------------------------------------------------------------------------
+
+
+def parse_phone(text: str, country: str) -> str:
+    """A phone number as E.164 ("+66812345678").
+
+    Takes what people write; country (ISO 3166, two letters) is where a number without + belongs.
+    Raises ValueError with a sentence for the person who typed it.
+    """
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        raise ValueError("This is not a phone number.") from None
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        raise ValueError("This phone number has too few or too many digits. Start with + for another country.")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def format_phone(e164: str, country: str = "") -> str:
+    """E.164 as people read it: national for a number of that country, international otherwise."""
+    number = phonenumbers.parse(e164)
+    at_home = number.country_code == phonenumbers.country_code_for_region(country)
+    return phonenumbers.format_number(
+        number, PhoneNumberFormat.NATIONAL if at_home else PhoneNumberFormat.INTERNATIONAL
+    )
+
+
+def digits(text: str) -> str:
+    """The digits of a text, without the trunk zeros that E.164 does not have."""
+    return re.sub(r"\D", "", text).lstrip("0")
+
+
+def search_words(text: str) -> list[str]:
+    """What to look for, in lower case: the words, or the whole text where it is only a number typed in groups."""
+    text = text.casefold().strip()
+    return text.split() if any(letter.isalpha() for letter in text) else [text] if text else []
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+@lru_cache
+def countries() -> list[tuple[str, str]]:
+    """(code, English name) of every country that has phone numbers, by name."""
+    names = Locale("en").territories
+    return sorted(((code, names[code]) for code in phonenumbers.SUPPORTED_REGIONS if code in names), key=lambda c: c[1])
+
+
+@lru_cache
+def currencies() -> list[tuple[str, str]]:
+    """(code, "code – English name") of the currencies that some country pays with today, by code."""
+    names = Locale("en").currencies
+    used = {code for country, _ in countries() for code in get_territory_currencies(country)}
+    return [(code, f"{code} – {names[code]}") for code in sorted(used) if code in names]
+
+
+@lru_cache
+def timezones() -> list[str]:
+    """The names of time zones that are places, by name."""
+    return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/")))
+
+
+@lru_cache
+def locale(country: str) -> Locale:
+    """English as that country writes dates and numbers; British English where nobody settled it."""
+    try:
+        return Locale.parse(f"en_{country}")
+    except (UnknownLocaleError, ValueError):
+        return Locale("en", "GB")
+
+
+# --- money --------------------------------------------------------------------------------------
+
+
+def parse_money(text: str, currency: str) -> int:
+    """An amount as minor units (cents). Takes "1200", "1,200.50", "1.200,50" or "1 200,50".
+
+    Raises ValueError with a sentence.
+    """
+    places = get_currency_precision(currency)
+    bare = re.sub(r"[\s']", "", text)
+    # Three figures after the last mark are thousands, but for the currencies that have three decimals.
+    decimals = rf"(?:[.,](\d{{1,{places}}}))?" if places else "()"
+    match = re.fullmatch(rf"(\d{{1,3}}(?:[.,]\d{{3}})+?|\d+){decimals}", bare)
+    if places == 3:
+        match = re.fullmatch(rf"(\d+){decimals}", bare) or match
+    if len(bare) > 18 or (not match and bare.isdigit()):
+        raise ValueError("This amount is too large.")
+    if not match:
+        raise ValueError("Write the amount in figures, such as 1200 or 49.90.")
+    amount = int(re.sub(r"\D", "", match[1])) * 10**places + int((match[2] or "").ljust(places, "0") or 0)
+    if amount > 10**12:
+        raise ValueError("This amount is too large.")
+    return amount
+
+
+def format_money(minor: int, currency: str, country: str) -> str:
+    """Minor units as that country writes the currency."""
+    return format_currency(minor / 10 ** get_currency_precision(currency), currency, locale=locale(country))
+
+
+def plain_money(minor: int, currency: str) -> str:
+    """Minor units as parse_money reads them back, for an input field."""
+    places = get_currency_precision(currency)
+    return f"{minor / 10**places:.{places}f}"
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def local_date(at: datetime, zone: str, country: str) -> str:
+    """ "23 Nov 2026" in the shop's zone."""
+    return format_date(at.astimezone(ZoneInfo(zone)), "medium", locale=locale(country))
+
+
+def local_time(at: datetime, zone: str, country: str) -> str:
+    """ "14:05" in the shop's zone."""
+    return format_time(at.astimezone(ZoneInfo(zone)), "short", locale=locale(country))
+
+
+def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
+    """A moment as one says it: "today 14:05", "tomorrow 09:00", "Mon 23 Nov, 14:05"; the year if another."""
+    here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
+    time = format_time(here, "short", locale=locale(country))
+    word = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get((here.date() - today.date()).days)
+    if word:
+        return f"{word} {time}"
+    skeleton = "MMMEd" if here.year == today.year else "yMMMd"
+    return f"{format_skeleton(skeleton, here, locale=locale(country))}, {time}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """ "3 hours ago"; "just now" for the last minute."""
+    if (now - at).total_seconds() < 60:
+        return "just now"
+    return format_timedelta(at - now, add_direction=True, locale="en", threshold=1)
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit: "2 days", "5 hours", "1 minute"."""
+    return format_timedelta(timedelta(seconds=max(60, abs(seconds))), locale="en", threshold=1)
+
+
+def iso_utc(at: datetime) -> str:
+    """ISO 8601 in UTC to the second, with a Z, for <time datetime> and data attributes."""
+    return at.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_local_input(at: datetime, zone: str) -> str:
+    """A moment as <input type=datetime-local> holds it, in the shop's zone."""
+    return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
+def from_local_input(text: str, zone: str) -> datetime:
+    """The moment a <input type=datetime-local> means in the shop's zone, in UTC. Raises ValueError."""
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
+    except (ValueError, OverflowError):
+        raise ValueError("Write the date and time as 2026-11-23 18:00.") from None
+
+
+PICKS = {
+    "today": "Today 18:00",
+    "tomorrow": "Tomorrow",
+    "3_days": "In 3 days",
+    "1_week": "In 1 week",
+}
+
+
+def pick(name: str, zone: str, now: datetime) -> datetime:
+    """The moment a quick pick stands for: 18:00 in the shop's zone on that day, in UTC."""
+    days = {"today": 0, "tomorrow": 1, "3_days": 3, "1_week": 7}[name]
+    day = now.astimezone(ZoneInfo(zone)) + timedelta(days=days)
+    return day.replace(hour=18, minute=0, second=0, microsecond=0).astimezone(ZoneInfo("UTC"))
+
+
+def day_bounds(zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """The start and the end of today in the shop's zone, in UTC."""
+    # fold: where the clocks go back over midnight, the day begins with the first of the two.
+    start = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return start.astimezone(ZoneInfo("UTC")), (start + timedelta(days=1)).astimezone(ZoneInfo("UTC"))
+
+
+# --- codes, tokens, addresses -------------------------------------------------------------------
+
+
+def repair_code(shop: str, branch: str, number: int) -> str:
+    """ "TH-MN-R0001": shop code, branch code, counter of at least four digits."""
+    return f"{shop}-{branch}-R{number:04d}"
+
+
+def propose_code(name: str) -> str:
+    """Two capitals that stand for a name: the initials of its first two words, or its first two letters."""
+    plain = unicodedata.normalize("NFD", name.upper().replace("'", ""))
+    words = re.findall(r"[A-Z]+", "".join(letter for letter in plain if not unicodedata.combining(letter)))
+    letters = "".join(word[0] for word in words[:2]) if len(words) > 1 else "".join(words)[:2]
+    return letters if len(letters) == 2 else ""
+
+
+def new_token() -> str:
+    """The secret part of a tracking address: 128 bits, 22 URL-safe characters."""
+    return secrets.token_urlsafe(16)
+
+
+def reach(address: str) -> str:
+    """Who can open a public address: "machine", "network" or "world"."""
+    host = (urlsplit(address).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return "machine"
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return "network" if "." not in host or host.endswith((".local", ".lan", ".internal", ".home.arpa")) else "world"
+    if ip.is_loopback or ip.is_unspecified:
+        return "machine"
+    return "world" if ip.is_global else "network"
+
+
+def parse_address(text: str) -> str:
+    """A web address without its trailing slash: scheme and host, port if any. Raises ValueError with a sentence."""
+    host = r"[^\s/?#@:<>\"'\\^`{|}\[\]]+|\[[0-9a-f:]+\]"
+    match = re.fullmatch(rf"(https?)://({host})(?::(\d{{1,5}}))?/?", text.strip().lower())
+    if not match or not match[2].strip(".-"):
+        raise ValueError("Write the address as https://repairs.example.com, without a path.")
+    if match[3] and not 0 < int(match[3]) < 65536:
+        raise ValueError("The port in this address is not one.")
+    return f"{match[1]}://{match[2]}" + (f":{int(match[3])}" if match[3] else "")
+
+
+def clean_line(text: str | None) -> str:
+    """One line of text without control characters and doubled spaces."""
+    return " ".join(
+        "".join(c if c.isprintable() or c in "\u200c\u200d\u200e\u200f" else " " for c in text or "").split()
+    )
+
+
+def clean_text(text: str | None) -> str:
+    """Several lines of text without control characters; at most one empty line between two lines."""
+    lines = (clean_line(line) for line in (text or "").splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

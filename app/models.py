@@ -1,0 +1,238 @@
+"""Every table: columns, relations and what can be derived from a row. No queries, no changes."""
+
+from datetime import datetime
+
+from flask import g
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, event, or_
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from . import formats, rules
+from .db import UtcDateTime, db, utcnow
+from .rules import Kind, Role, Status
+
+# Enumerations are kept as their value, in text: readable in any tool, and a new one needs no migration.
+WORD = String(20)
+
+
+class Shop(db.Model):
+    """The shop: one row, made at set-up."""
+
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=1)
+    name: Mapped[str] = mapped_column(String(80))
+    code: Mapped[str] = mapped_column(String(2))
+    country: Mapped[str] = mapped_column(String(2))
+    timezone: Mapped[str] = mapped_column(String(64))
+    currency: Mapped[str] = mapped_column(String(3))
+    phone: Mapped[str] = mapped_column(String(20))
+    whatsapp: Mapped[str] = mapped_column(String(20), default="")
+    address: Mapped[str] = mapped_column(Text, default="")
+    public_url: Mapped[str] = mapped_column(String(200))
+    link_days: Mapped[int] = mapped_column(default=90)
+    # Raised by every change of the shop or a branch: open tracking pages show it too.
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Branch(db.Model):
+    """A place where repairs are taken in. Its own phone, WhatsApp number and address go before the shop's."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    code: Mapped[str] = mapped_column(String(2), unique=True)
+    phone: Mapped[str] = mapped_column(String(20), default="")
+    whatsapp: Mapped[str] = mapped_column(String(20), default="")
+    address: Mapped[str] = mapped_column(Text, default="")
+    next_number: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Staff(db.Model):
+    """A person who signs in."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(WORD)
+    branch_id: Mapped[int | None] = mapped_column(ForeignKey("branch.id"))
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    branch: Mapped[Branch | None] = relationship()
+
+    def may(self, permission: str) -> bool:
+        """Whether this person's role has the permission."""
+        return rules.may(Role(self.role), permission)
+
+
+class SignIn(db.Model):
+    """A browser that is signed in. The row is the session: without it the cookie means nothing."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # SHA-256 of the cookie's secret: a stolen copy of the database signs nobody in.
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    staff: Mapped[Staff] = relationship(lazy="joined", innerjoin=True)
+
+
+class Throttle(db.Model):
+    """A counter of failures for Flask-Limiter, shared by all workers and kept over a restart."""
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    count: Mapped[int]
+    expires_at: Mapped[float] = mapped_column(index=True)
+
+
+class Customer(db.Model):
+    """Whose repairs they are. One per phone number."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120))
+    phone: Mapped[str] = mapped_column(String(20), unique=True)
+    email: Mapped[str] = mapped_column(String(254), default="")
+    # Name, phone and email in lower case, for search: neither database folds every alphabet by itself.
+    search: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    repairs: Mapped[list["Repair"]] = relationship(back_populates="customer", order_by="Repair.id.desc()")
+
+    @classmethod
+    def matches(cls, word: str):
+        """A condition: name, email or phone has that word, a phone number however it was typed."""
+        found = [cls.search.contains(word, autoescape=True)]
+        number = formats.digits(word)
+        if len(number) >= 3 and not any(letter.isalpha() for letter in word):
+            found.append(cls.phone.contains(number))
+        return or_(*found)
+
+
+class Repair(db.Model):
+    """One thing left with the shop, from the door to the hand-over."""
+
+    __table_args__ = (
+        Index("ix_repair_status_promised_at", "status", "promised_at"),
+        Index("ix_repair_branch_id_status", "branch_id", "status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    token: Mapped[str] = mapped_column(String(32), unique=True)
+    # Made with the empty intake form: the same form sent twice makes one repair.
+    intake_key: Mapped[str | None] = mapped_column(String(32), unique=True)
+    version: Mapped[int] = mapped_column(default=1)
+    branch_id: Mapped[int] = mapped_column(ForeignKey("branch.id"))
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), index=True)
+    technician_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"), index=True)
+    item: Mapped[str] = mapped_column(String(120))
+    problem: Mapped[str] = mapped_column(Text)
+    serial: Mapped[str] = mapped_column(String(80), default="")
+    accessories: Mapped[str] = mapped_column(String(200), default="")
+    # In minor units of the shop's currency.
+    estimate: Mapped[int | None] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(WORD, default=Status.RECEIVED)
+    paused_from: Mapped[str | None] = mapped_column(WORD)
+    promised_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    moved_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    search: Mapped[str] = mapped_column(Text)
+
+    branch: Mapped[Branch] = relationship()
+    customer: Mapped[Customer] = relationship(back_populates="repairs")
+    technician: Mapped[Staff | None] = relationship()
+    events: Mapped[list["Event"]] = relationship(back_populates="repair", order_by="Event.id")
+
+    @property
+    def stage(self) -> Status:
+        """The status as the rules know it."""
+        return Status(self.status)
+
+    @property
+    def closed(self) -> bool:
+        """Handed back or cancelled."""
+        return self.status in rules.CLOSED
+
+    def is_late(self, now: datetime) -> bool:
+        """Past its promise and not ready yet."""
+        return (
+            self.promised_at is not None
+            and self.promised_at <= now
+            and self.status not in rules.CLOSED | {Status.READY}
+        )
+
+
+class Event(db.Model):
+    """Something that happened to a repair. Written once; never changed, never deleted."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    repair_id: Mapped[int] = mapped_column(ForeignKey("repair.id"), index=True)
+    staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    kind: Mapped[str] = mapped_column(WORD)
+    # What changed: statuses for a move, ISO 8601 times for a promise; None where nothing was or is.
+    old: Mapped[str | None] = mapped_column(String(32))
+    new: Mapped[str | None] = mapped_column(String(32))
+    # The reason, the note, the update, or what was edited.
+    text: Mapped[str] = mapped_column(Text, default="")
+    # Whether the customer reads the text.
+    public: Mapped[bool] = mapped_column(default=False)
+
+    repair: Mapped[Repair] = relationship(back_populates="events")
+    staff: Mapped[Staff | None] = relationship()
+
+    @property
+    def old_promise(self) -> datetime | None:
+        """The promise before, for an event that changed it."""
+        return datetime.fromisoformat(self.old) if self.kind == Kind.PROMISED and self.old else None
+
+    @property
+    def new_promise(self) -> datetime | None:
+        """The promise since, for an event that changed it."""
+        return datetime.fromisoformat(self.new) if self.kind == Kind.PROMISED and self.new else None
+
+
+def customer_search(name: str, phone: str, email: str) -> str:
+    """What a customer is found by."""
+    return f"{name} {phone} {email}".casefold()
+
+
+def repair_search(code: str, item: str, serial: str) -> str:
+    """What a repair is found by, beside its customer."""
+    return f"{code} {item} {serial}".casefold()
+
+
+@event.listens_for(Customer, "before_insert")
+@event.listens_for(Customer, "before_update")
+def _keep_customer_search(mapper, connection, customer):
+    customer.search = customer_search(customer.name, customer.phone, customer.email or "")
+
+
+@event.listens_for(Repair, "before_insert")
+@event.listens_for(Repair, "before_update")
+def _keep_repair_search(mapper, connection, repair):
+    repair.search = repair_search(repair.code, repair.item, repair.serial or "")
+
+
+def get_shop() -> Shop | None:
+    """The shop, read once a request; None before set-up."""
+    if "shop" not in g:
+        g.shop = db.session.get(Shop, 1)
+    return g.shop
+
+
+def contact(shop: Shop, branch: Branch) -> dict[str, str]:
+    """Where a branch's customers reach it: its own phone and WhatsApp number (E.164) and address, else the shop's."""
+    return {
+        "phone": branch.phone or shop.phone,
+        "whatsapp": branch.whatsapp or shop.whatsapp,
+        "address": branch.address or shop.address,
+    }
+
+
+def tracking_url(shop: Shop, repair: Repair) -> str:
+    """The customer's link, on the shop's public address whatever address the request came to."""
+    return f"{shop.public_url}/t/{repair.token}"

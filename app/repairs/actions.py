@@ -1,0 +1,207 @@
+"""The verbs of the counter. Each checks the rules, makes the change and its event, and commits, last."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from .. import customers, formats, rules
+from ..db import db, utcnow
+from ..models import Branch, Event, Repair, Shop, Staff, get_shop
+from ..rules import Kind, Refused, Role, Status
+
+
+class Stale(Exception):
+    """The repair was changed since the form was drawn."""
+
+
+class TakenIn(Exception):
+    """This intake form was sent before; its repair is in `repair`."""
+
+    def __init__(self, repair: Repair):
+        super().__init__(repair.code)
+        self.repair = repair
+
+
+def take_in(
+    shop: Shop,
+    branch_id: int,
+    *,
+    by: Staff,
+    phone: str,
+    name: str,
+    email: str,
+    note: str,
+    promised_at: datetime | None,
+    key: str,
+    **details,
+) -> Repair:
+    """Takes a repair in for the customer with that phone (E.164), who is made if nobody has it.
+
+    details: item, problem, serial, accessories, technician_id, estimate. key: the form's own, so that
+    a double click makes one repair. Raises TakenIn, Refused, customers.PhoneTaken.
+    """
+    if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
+        raise TakenIn(before)
+    # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
+    branch = db.session.get(Branch, branch_id, with_for_update=True)
+    if branch is None:
+        raise Refused("This branch does not exist any more.")
+    if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
+        raise TakenIn(before)
+    customer = customers.find_or_create(phone, name, email)
+    number, branch.next_number = branch.next_number, branch.next_number + 1
+    repair = Repair(
+        code=formats.repair_code(shop.code, branch.code, number),
+        token=formats.new_token(),
+        intake_key=key or None,
+        branch=branch,
+        customer=customer,
+        status=Status.RECEIVED,
+        promised_at=promised_at,
+        **details,
+    )
+    db.session.add(repair)
+    _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
+    if promised_at:
+        _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
+    if note:
+        _record(repair, by, Kind.NOTED, text=note)
+    db.session.commit()
+    return repair
+
+
+def advance(repair: Repair, *, by: Staff, version: int) -> None:
+    """Takes the next step. Raises Stale, Refused, rules.Forbidden; so do all the moves."""
+    _check_version(repair, version)
+    _move(repair, Kind.ADVANCED, rules.advance(repair.stage), by)
+
+
+def jump(repair: Repair, to: Status, *, by: Staff, version: int) -> None:
+    """Goes to a later step, passing over those between."""
+    _check_version(repair, version)
+    _move(repair, Kind.JUMPED, rules.jump(repair.stage, to), by)
+
+
+def pause(repair: Repair, *, by: Staff, version: int) -> None:
+    """Sets it aside until a part arrives."""
+    _check_version(repair, version)
+    _move(repair, Kind.PAUSED, rules.pause(repair.stage), by)
+
+
+def resume(repair: Repair, *, by: Staff, version: int) -> None:
+    """Goes on exactly where it was paused."""
+    _check_version(repair, version)
+    held = Status(repair.paused_from) if repair.paused_from else None
+    _move(repair, Kind.RESUMED, rules.resume(repair.stage, held), by)
+
+
+def cancel(repair: Repair, *, by: Staff, version: int, reason: str, public: bool) -> None:
+    """Ends it unrepaired. public: whether the customer reads the reason."""
+    _check_version(repair, version)
+    _move(repair, Kind.CANCELLED, rules.cancel(repair.stage), by, text=reason, public=public and bool(reason))
+
+
+def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
+    """Undoes the last move that still stands."""
+    _check_version(repair, version)
+    status, paused_from = rules.revert(rules.standing_moves(repair.events))
+    _record(repair, by, Kind.REVERTED, old=repair.status, new=status, text=reason)
+    repair.status, repair.paused_from = status, paused_from
+    repair.moved_at = repair.changed_at
+    db.session.commit()
+
+
+def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, reason: str) -> None:
+    """Sets, changes or withdraws the promise. Changing one needs a reason, which the customer reads."""
+    _check_version(repair, version)
+    if repair.closed:
+        raise Refused(f"A {repair.stage.label.lower()} repair has nothing left to promise.")
+    # A form knows minutes; the same minute again is no change.
+    if at and repair.promised_at and abs(at - repair.promised_at) < timedelta(minutes=1):
+        raise Refused("This is the time promised already.")
+    if at is None and repair.promised_at is None:
+        raise Refused("There is no promise to take back.")
+    if repair.promised_at and not reason:
+        raise Refused("Give a reason: the customer was told another time.")
+    old = formats.iso_utc(repair.promised_at) if repair.promised_at else None
+    _record(repair, by, Kind.PROMISED, old=old, new=formats.iso_utc(at) if at else None, text=reason, public=True)
+    repair.promised_at = at
+    db.session.commit()
+
+
+def add_note(repair: Repair, text: str, *, by: Staff, version: int) -> None:
+    """Writes down something only staff reads."""
+    _check_version(repair, version)
+    _record(repair, by, Kind.NOTED, text=text)
+    db.session.commit()
+
+
+def add_update(repair: Repair, text: str, *, by: Staff, version: int) -> None:
+    """Tells the customer something."""
+    _check_version(repair, version)
+    _record(repair, by, Kind.UPDATED, text=text, public=True)
+    db.session.commit()
+
+
+def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
+    """Gives the repair a new tracking link; the old one is unknown from now on."""
+    _check_version(repair, version)
+    repair.token = formats.new_token()
+    _record(repair, by, Kind.LINK_REPLACED)
+    db.session.commit()
+
+
+_FIELDS = {
+    "item": "item",
+    "problem": "problem",
+    "serial": "serial number",
+    "accessories": "accessories",
+    "technician_id": "technician",
+    "estimate": "price estimate",
+}
+
+
+def edit(repair: Repair, *, by: Staff, version: int, **details) -> None:
+    """Changes what was written down at intake. The event names the fields and what they held before."""
+    _check_version(repair, version)
+    changed = [name for name in _FIELDS if getattr(repair, name) != details[name]]
+    if not changed:
+        db.session.rollback()
+        return
+    before = [f"{_FIELDS[name]} (was: {_as_text(repair, name)})" for name in changed]
+    for name in changed:
+        setattr(repair, name, details[name])
+    _record(repair, by, Kind.EDITED, text="; ".join(before))
+    db.session.commit()
+
+
+def _as_text(repair: Repair, name: str) -> str:
+    if name == "technician_id":
+        return repair.technician.name if repair.technician else "nobody"
+    value = getattr(repair, name)
+    if value in (None, ""):
+        return "nothing"
+    return formats.plain_money(value, get_shop().currency) if name == "estimate" else value
+
+
+def _move(repair, kind, to, by, *, text="", public=False):
+    if kind in {Kind.ADVANCED, Kind.JUMPED}:
+        rules.demand_mover(Role(by.role), repair.stage, to)
+    _record(repair, by, kind, old=repair.status, new=to, text=text, public=public)
+    repair.paused_from = repair.status if kind == Kind.PAUSED else None
+    repair.status = to
+    repair.moved_at = repair.changed_at
+    db.session.commit()
+
+
+def _check_version(repair: Repair, version: int | None) -> None:
+    if version != repair.version:
+        raise Stale
+
+
+def _record(repair: Repair, by: Staff, kind: Kind, *, old=None, new=None, text="", public=False) -> None:
+    """Writes the event, and raises the version that forms and open tracking pages go by."""
+    now = utcnow()
+    db.session.add(Event(repair=repair, staff_id=by.id, at=now, kind=kind, old=old, new=new, text=text, public=public))
+    repair.version = (repair.version or 0) + 1
+    repair.changed_at = now

@@ -1,0 +1,176 @@
+"""What people send about repairs: intake, the panels' forms, the board's query string."""
+
+import secrets
+from datetime import datetime
+
+from wtforms import (
+    BooleanField,
+    EmailField,
+    HiddenField,
+    IntegerField,
+    RadioField,
+    SelectField,
+    StringField,
+    TelField,
+    TextAreaField,
+    ValidationError,
+)
+from wtforms import Form as QueryForm
+from wtforms.validators import Length, Optional
+
+from .. import formats
+from ..db import utcnow
+from ..models import Repair, Shop, get_shop
+from ..rules import Status
+from ..web import EMAIL, Checked, Form, Needed, choices
+
+SORTS = ("promised", "newest", "oldest", "status")
+
+
+class PromiseFields:
+    """Until when it is promised: a quick pick, or a date and time of one's own."""
+
+    promise_pick = RadioField("Promised for", choices=[], default="none")
+    promise_at = StringField("Date and time")
+
+    def offer_picks(self, shop: Shop, now: datetime, *, none: str) -> None:
+        """Sets the choices: today's only while it lies ahead. none: what no promise is called."""
+        picks = [(name, label) for name, label in formats.PICKS.items() if formats.pick(name, shop.timezone, now) > now]
+        self.promise_pick.choices = choices([("none", none), *picks, ("custom", "Pick a time")])
+
+    def validate_promise_at(self, field):
+        if self.promise_pick.data == "custom":
+            try:
+                at = formats.from_local_input(field.data or "", get_shop().timezone)
+            except ValueError as problem:
+                raise ValidationError(str(problem)) from None
+            if at <= utcnow():
+                raise ValidationError("This time has passed. Promise a time ahead.")
+            if at.year > utcnow().year + 5:
+                raise ValidationError("This is more than five years ahead.")
+
+    def promised_at(self, shop: Shop) -> datetime | None:
+        """The moment promised, in UTC; None for no promise."""
+        if self.promise_pick.data == "custom":
+            return formats.from_local_input(self.promise_at.data, shop.timezone)
+        if self.promise_pick.data == "none":
+            return None
+        return formats.pick(self.promise_pick.data, shop.timezone, utcnow())
+
+
+class ItemFields:
+    """What was left with the shop, and who sees to it."""
+
+    item = StringField("Item", [Needed("What was brought in?"), Length(max=120)])
+    problem = TextAreaField("Problem", [Needed("What is wrong with it?"), Length(max=2000)])
+    serial = StringField("Serial number or IMEI", [Length(max=80)])
+    accessories = StringField("Left with it", [Length(max=200)])
+    technician = SelectField("Technician", coerce=int, default=0)
+    estimate = StringField(
+        "Price estimate",
+        [Optional(), Length(max=20), Checked(lambda text: formats.parse_money(text, get_shop().currency))],
+    )
+
+    def offer_technicians(self, staff) -> None:
+        """Sets the choices: nobody yet, and each of staff."""
+        self.technician.choices = choices([(0, "Nobody yet"), *((person.id, person.name) for person in staff)])
+
+    def details(self, shop: Shop) -> dict:
+        """The fields as a repair keeps them."""
+        return {
+            "item": self.item.data,
+            "problem": self.problem.data,
+            "serial": self.serial.data,
+            "accessories": self.accessories.data,
+            "technician_id": self.technician.data or None,
+            "estimate": formats.parse_money(self.estimate.data, shop.currency) if self.estimate.data else None,
+        }
+
+
+class IntakeForm(ItemFields, PromiseFields, Form):
+    phone = TelField(
+        "Phone",
+        [
+            Needed("The phone number comes first: it says who the customer is."),
+            Checked(lambda text: formats.parse_phone(text, get_shop().country)),
+        ],
+    )
+    name = StringField("Name", [Length(max=120)])
+    email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
+    note = TextAreaField("Internal note", [Length(max=2000)])
+    branch = SelectField("Branch", coerce=int)
+    key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
+
+
+class EditForm(ItemFields, Form):
+    version = IntegerField()
+
+
+def as_typed(repair: Repair, shop: Shop) -> dict:
+    """A repair's details as the fields of EditForm hold them."""
+    return {
+        "item": repair.item,
+        "problem": repair.problem,
+        "serial": repair.serial,
+        "accessories": repair.accessories,
+        "technician": repair.technician_id or 0,
+        "estimate": "" if repair.estimate is None else formats.plain_money(repair.estimate, shop.currency),
+    }
+
+
+class VersionForm(Form):
+    """A form that is one button, and the version it was drawn for."""
+
+    version = IntegerField()
+
+
+class JumpForm(VersionForm):
+    to = SelectField("Jump to", choices=choices((status.value, status.label) for status in Status))
+
+
+class RevertForm(VersionForm):
+    reason = StringField("Reason", [Length(max=500)])
+
+
+class CancelForm(VersionForm):
+    reason = StringField("Reason", [Length(max=500)])
+    public = BooleanField("The customer sees the reason")
+
+
+class PromiseForm(PromiseFields, VersionForm):
+    reason = StringField("Reason for the customer", [Length(max=500)])
+
+
+class TextForm(VersionForm):
+    """A note or an update."""
+
+    text = TextAreaField("Text", [Needed("Write something first."), Length(max=2000)])
+
+
+class _BoardQuery(QueryForm):
+    q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
+    show = StringField(default="")
+    sort = StringField(default="")
+    branch = IntegerField()
+    page = IntegerField(default=1)
+
+
+class BoardFilter:
+    """The board's query string. Junk becomes no filter, never an error."""
+
+    def __init__(self, args):
+        query = _BoardQuery(args)
+        self.q: str = query.q.data
+        self.show: str = query.show.data if query.show.data in {"late", "today", *Status} else ""
+        self.sort: str = query.sort.data if query.sort.data in SORTS else SORTS[0]
+        self.branch: int | None = query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None
+        self.page: int = min(max(query.page.data or 1, 1), 1_000_000)
+
+    def query(self, **changes) -> dict:
+        """The query string with changes, without what is the default; a change of filter goes to page 1."""
+        wanted = {"q": self.q, "show": self.show, "sort": self.sort, "branch": self.branch, "page": 1} | changes
+        if wanted["sort"] == SORTS[0]:
+            wanted["sort"] = ""
+        if wanted["page"] == 1:
+            wanted["page"] = ""
+        return {name: value for name, value in wanted.items() if value}

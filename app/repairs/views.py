@@ -1,0 +1,305 @@
+"""The staff's pages about repairs: fetch, form, action, answer."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from .. import auth, customers, formats, rules, sharing
+from ..auth import me
+from ..db import db
+from ..models import Repair, get_shop
+from ..rules import Refused, Role, Status
+from ..web import choices, now, refuse, respond
+from . import actions, forms, queries
+
+bp = Blueprint("repairs", __name__, url_prefix="/repairs")
+
+PAGE = "repairs/show.html"
+STATUS, PROMISE, HISTORY = "repairs/_status.html", "repairs/_promise.html", "repairs/_history.html"
+NOTES, UPDATES, CARD = "repairs/_notes.html", "repairs/_updates.html", "sharing/_tracking_card.html"
+
+
+@bp.get("")
+def index():
+    """The board."""
+    auth.demand("repairs.view")
+    wanted = forms.BoardFilter(request.args)
+    board = queries.board(wanted, get_shop(), now())
+    return render_template(
+        "repairs/index.html", board=board, wanted=wanted, branches=queries.branches(), statuses=list(Status)
+    )
+
+
+# --- intake -------------------------------------------------------------------------------------
+
+
+@bp.route("/new", methods=["GET", "POST"])
+def new():
+    """The intake form; POST takes the repair in."""
+    auth.demand("repairs.take_in")
+    shop, form = get_shop(), forms.IntakeForm()
+    form.offer_technicians(queries.technicians())
+    form.offer_picks(shop, now(), none="No promise")
+    form.branch.choices = choices((branch.id, branch.name) for branch in queries.branches())
+    if request.method == "GET":
+        form.branch.data = me().branch_id or form.branch.choices[0].value
+        return _intake(form, [])
+    if form.validate():
+        try:
+            repair = _take_in(form, shop)
+        except actions.TakenIn as twin:
+            return redirect(url_for(".show", code=twin.repair.code), 303)
+        except customers.NameNeeded as refusal:
+            form.name.errors = [str(refusal)]
+        except customers.PhoneTaken as refusal:
+            name = refusal.customer.name
+            form.phone.errors = [
+                f"This number belongs to {name}, not “{form.name.data}”. "
+                f"Save again to use {name}, or correct the number."
+            ]
+        except Refused as refusal:
+            form.branch.errors = [str(refusal)]
+        else:
+            flash(f"{repair.code} is taken in.")
+            return redirect(url_for(".show", code=repair.code), 303)
+        db.session.rollback()
+    return _intake(form, customers.matching(form.phone.data, shop.country)), 422
+
+
+def _take_in(form, shop) -> Repair:
+    return actions.take_in(
+        shop,
+        form.branch.data,
+        by=me(),
+        phone=formats.parse_phone(form.phone.data, shop.country),
+        name=form.name.data,
+        email=form.email.data,
+        note=form.note.data,
+        promised_at=form.promised_at(shop),
+        key=form.key.data,
+        **form.details(shop),
+    )
+
+
+def _intake(form, matches):
+    return render_template("repairs/new.html", form=form, **_customer_part(form.phone.data, matches))
+
+
+@bp.get("/new/customer")
+def new_customer():
+    """The customer's part of the intake form, for the phone typed so far."""
+    auth.demand("repairs.take_in")
+    form = forms.IntakeForm(request.args)
+    typed = form.phone.data[:40]
+    matches = customers.matching(typed, get_shop().country)
+    return render_template("repairs/_customer.html", form=form, **_customer_part(typed, matches))
+
+
+def _customer_part(typed, matches):
+    """Known (the number is complete and somebody's), or whom the digits so far could mean."""
+    try:
+        phone = formats.parse_phone(typed or "", get_shop().country)
+    except ValueError:
+        phone = None
+    known = next((customer for customer in matches if customer.phone == phone), None)
+    return {"known": known, "suggestions": [] if known else matches}
+
+
+# --- one repair ---------------------------------------------------------------------------------
+
+
+@bp.get("/<code>")
+def show(code):
+    """Everything about one repair."""
+    repair = queries.get_repair(code, "repairs.view")
+    return render_template(PAGE, **_panels(repair))
+
+
+@bp.route("/<code>/edit", methods=["GET", "POST"])
+def edit(code):
+    """The form that changes what was written down at intake; POST changes it."""
+    repair, shop = queries.get_repair(code, "repairs.edit"), get_shop()
+    form = forms.EditForm(data=forms.as_typed(repair, shop))
+    people = queries.technicians()
+    if repair.technician and repair.technician not in people:
+        people.append(repair.technician)
+    form.offer_technicians(people)
+    error, status = "", 200
+    if request.method == "POST" and not form.validate():
+        status = 422
+    elif request.method == "POST":
+        try:
+            actions.edit(repair, by=me(), version=form.version.data, **form.details(shop))
+        except actions.Stale:
+            db.session.rollback()
+            error, status = _who_was_faster(repair), 409
+        else:
+            flash("Saved.")
+            return redirect(url_for(".show", code=repair.code), 303)
+    return render_template("repairs/edit.html", form=form, repair=repair, error=error), status
+
+
+@bp.post("/<code>/advance")
+def advance(code):
+    """The next step."""
+    form = forms.VersionForm()
+    return _change(code, "repairs.advance", form, STATUS, actions.advance)
+
+
+@bp.post("/<code>/jump")
+def jump(code):
+    """A later step."""
+    form = forms.JumpForm()
+    return _change(code, "repairs.jump", form, STATUS, actions.jump, lambda: {"to": Status(form.to.data)})
+
+
+@bp.post("/<code>/pause")
+def pause(code):
+    """Waits for parts."""
+    return _change(code, "repairs.pause", forms.VersionForm(), STATUS, actions.pause)
+
+
+@bp.post("/<code>/resume")
+def resume(code):
+    """Goes on where it was paused."""
+    return _change(code, "repairs.resume", forms.VersionForm(), STATUS, actions.resume)
+
+
+@bp.post("/<code>/revert")
+def revert(code):
+    """Undoes the last move."""
+    form = forms.RevertForm()
+    return _change(code, "repairs.revert", form, STATUS, actions.revert, lambda: {"reason": form.reason.data})
+
+
+@bp.post("/<code>/cancel")
+def cancel(code):
+    """Ends it unrepaired."""
+    form = forms.CancelForm()
+    return _change(
+        code,
+        "repairs.cancel",
+        form,
+        STATUS,
+        actions.cancel,
+        lambda: {"reason": form.reason.data, "public": form.public.data},
+    )
+
+
+@bp.post("/<code>/promise")
+def promise(code):
+    """Sets, changes or withdraws the promise."""
+    form, shop = forms.PromiseForm(), get_shop()
+    form.offer_picks(shop, now(), none="No promise")
+    return _change(
+        code,
+        "repairs.promise",
+        form,
+        PROMISE,
+        actions.promise,
+        lambda: {"at": form.promised_at(shop), "reason": form.reason.data},
+    )
+
+
+@bp.post("/<code>/notes")
+def notes(code):
+    """Adds an internal note."""
+    form = forms.TextForm()
+    return _change(code, "repairs.note", form, NOTES, actions.add_note, lambda: {"text": form.text.data})
+
+
+@bp.post("/<code>/updates")
+def updates(code):
+    """Adds a sentence for the customer."""
+    form = forms.TextForm()
+    return _change(code, "repairs.update", form, UPDATES, actions.add_update, lambda: {"text": form.text.data})
+
+
+@bp.post("/<code>/link")
+def link(code):
+    """Replaces the tracking link."""
+    return _change(code, "repairs.link", forms.VersionForm(), CARD, actions.replace_link)
+
+
+_PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, HISTORY)
+# Which other panels a change shows in, beside its own and the history.
+_ALSO = {STATUS: (PROMISE, CARD), PROMISE: (STATUS,)}
+_SAID = {
+    PROMISE: "Promise saved.",
+    NOTES: "Note added.",
+    UPDATES: "The customer can read it now.",
+    CARD: "New link made.",
+}
+
+
+def _change(code, doing, form, panel, action, values=dict):
+    """What every POST to a repair does: fetch with permission, form, action, and one of four answers.
+
+    panel: where the form stands. values: gives the action's own arguments, once the form is valid.
+    """
+    repair = queries.get_repair(code, doing)
+    error, status, also = "", 200, (*_ALSO.get(panel, ()), HISTORY)
+    if not form.validate():
+        error, status = form.first_error, 422
+    else:
+        try:
+            action(repair, by=me(), version=form.version.data, **values())
+        except actions.Stale:
+            # Somebody changed something: every panel shows how it stands, the form's own keeps what was typed.
+            error, status = _who_was_faster(repair), 409
+            also = tuple(other for other in _PANELS if other != panel)
+        except rules.Forbidden as refusal:
+            error, status = str(refusal), 403
+        except Refused as refusal:
+            error, status = str(refusal), 422
+    if error:
+        db.session.rollback()
+        stem = panel.split("/_")[1].removesuffix(".html")
+        failed = {"panel": stem, "action": request.endpoint, "text": error}
+        return refuse(panel, PAGE, status=status, also=also, **_panels(repair, form, failed))
+    said = _SAID.get(panel) or f"Now {repair.stage.label}."
+    return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_panels(repair))
+
+
+def _who_was_faster(repair: Repair) -> str:
+    last = queries.history(repair)[-1]
+    who = last.staff.name if last.staff else "Somebody"
+    shop = get_shop()
+    when = formats.local_time(last.at, shop.timezone, shop.country)
+    return f"{who} changed this repair at {when}. This is how it stands now; what you typed is still here."
+
+
+def _panels(repair: Repair, form=None, failed=None) -> dict:
+    """What the panels of the repair page take.
+
+    form and failed: the form that was refused, and which panel says why; that panel shows what was typed.
+    """
+    shop, events, role = get_shop(), queries.history(repair), Role(me().role)
+    promise_form = form if isinstance(form, forms.PromiseForm) else forms.PromiseForm(formdata=None)
+    promise_form.offer_picks(shop, now(), none="No promise")
+    step = rules.next_step(repair.stage)
+    return {
+        "repair": repair,
+        "events": events,
+        "moves": rules.standing_moves(events),
+        "progress": rules.progress(repair.stage, repair.paused_from and Status(repair.paused_from)),
+        "next_step": step,
+        "next_refusal": _next_refusal(role, repair.stage, step),
+        "jumps": [to for to in rules.later_steps(repair.stage)[1:] if role in rules.movers(repair.stage, to)],
+        "may_pause": repair.stage in rules.PAUSABLE and me().may("repairs.pause"),
+        "may_cancel": repair.status not in rules.CLOSED and me().may("repairs.cancel"),
+        "promise_form": promise_form,
+        "typed": form,
+        "failed": failed or {"panel": "", "action": "", "text": ""},
+        "share": sharing.share(shop, repair),
+        "qr": sharing.qr(sharing.tracking_url(shop, repair)),
+    }
+
+
+def _next_refusal(role: Role, status: Status, step: Status | None) -> str:
+    """Why the next-step button is not this person's; "" when it is."""
+    if step is None:
+        return ""
+    try:
+        rules.demand_mover(role, status, step)
+    except rules.Forbidden as refusal:
+        return str(refusal)
+    return ""

@@ -1,0 +1,338 @@
+"""The shop's rules, and nothing else: statuses, moves, progress, who may do what.
+
+Pure: no Flask, no tables, no clock. The words customers read about a status are here too, so that
+one file says what a status is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a repair stands. The order of the first seven is the order on the customer's page."""
+
+    RECEIVED = "received"
+    DIAGNOSING = "diagnosing"
+    WAITING_PARTS = "waiting_parts"
+    REPAIRING = "repairing"
+    TESTING = "testing"
+    READY = "ready"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+    @property
+    def label(self) -> str:
+        return LABELS[self]
+
+
+class Role(StrEnum):
+    """What a member of staff is employed as; one each."""
+
+    OWNER = "owner"
+    MANAGER = "manager"
+    TECHNICIAN = "technician"
+    FRONT_DESK = "front_desk"
+
+    @property
+    def label(self) -> str:
+        return self.replace("_", " ").capitalize()
+
+
+class Kind(StrEnum):
+    """What an event in a repair's history says happened."""
+
+    RECEIVED = "received"
+    ADVANCED = "advanced"
+    JUMPED = "jumped"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+    REVERTED = "reverted"
+    PROMISED = "promised"
+    NOTED = "noted"
+    UPDATED = "updated"
+    EDITED = "edited"
+    LINK_REPLACED = "link_replaced"
+
+
+class Refused(Exception):
+    """A rule says no. The text is a sentence for the person who asked."""
+
+
+class Forbidden(Refused):
+    """The rule is about who asked."""
+
+
+S = Status
+STEPS = (S.RECEIVED, S.DIAGNOSING, S.WAITING_PARTS, S.REPAIRING, S.TESTING, S.READY, S.DELIVERED)
+PATH = tuple(step for step in STEPS if step != S.WAITING_PARTS)
+PAUSABLE = frozenset({S.DIAGNOSING, S.REPAIRING, S.TESTING})
+CLOSED = frozenset({S.DELIVERED, S.CANCELLED})
+MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.CANCELLED})
+
+LABELS = {
+    S.RECEIVED: "Received",
+    S.DIAGNOSING: "Diagnosing",
+    S.WAITING_PARTS: "Waiting for parts",
+    S.REPAIRING: "Repairing",
+    S.TESTING: "Testing",
+    S.READY: "Ready",
+    S.DELIVERED: "Delivered",
+    S.CANCELLED: "Cancelled",
+}
+SENTENCES = {
+    S.RECEIVED: "Logged and safe in the shop, waiting for a technician.",
+    S.DIAGNOSING: "A technician is finding the fault.",
+    S.WAITING_PARTS: "Paused until a part arrives. Its place is kept.",
+    S.REPAIRING: "The repair is under way.",
+    S.TESTING: "Repaired, and now being checked.",
+    S.READY: "Done, and waiting to be collected.",
+    S.DELIVERED: "Handed back to you. This repair is closed.",
+    S.CANCELLED: "This will not be repaired.",
+}
+# The same in the timeline, for steps that lie behind and ahead.
+PAST = {
+    S.RECEIVED: "Logged, and safe in the shop.",
+    S.DIAGNOSING: "A technician looked for the fault.",
+    S.WAITING_PARTS: "A part had to be ordered.",
+    S.REPAIRING: "The repair was carried out.",
+    S.TESTING: "Everything was checked.",
+    S.READY: "It was waiting for you.",
+    S.DELIVERED: "Handed back to you.",
+}
+AHEAD = {
+    S.RECEIVED: "It is logged and kept safe.",
+    S.DIAGNOSING: "A technician finds the fault.",
+    S.WAITING_PARTS: "Only if a part has to be ordered.",
+    S.REPAIRING: "The repair itself.",
+    S.TESTING: "A check that all is well.",
+    S.READY: "You can collect it.",
+    S.DELIVERED: "Handed back to you.",
+}
+NEXT_UP = {
+    S.RECEIVED: "A technician takes it to the bench and looks for the fault.",
+    S.DIAGNOSING: "Once the fault is found, the repair begins.",
+    S.WAITING_PARTS: "Work goes on as soon as the part is here.",
+    S.REPAIRING: "When the repair is done, it is tested.",
+    S.TESTING: "When every check has passed, you can collect it.",
+    S.READY: "Come by and collect it when it suits you.",
+    S.DELIVERED: "Nothing more to do. Thank you for your trust.",
+    S.CANCELLED: "Please come by to collect it, or talk to the shop.",
+}
+
+_EVERYONE = frozenset(Role)
+_LEADS = frozenset({Role.OWNER, Role.MANAGER})
+_BENCH = _LEADS | {Role.TECHNICIAN}
+PERMISSIONS: dict[str, frozenset[Role]] = {
+    "repairs.view": _EVERYONE,
+    "repairs.take_in": _EVERYONE,
+    "repairs.edit": _EVERYONE,
+    "repairs.note": _EVERYONE,
+    "repairs.update": _EVERYONE,
+    "repairs.promise": _EVERYONE,
+    # Whose turn it is depends on where the move leads: see movers().
+    "repairs.advance": _EVERYONE,
+    "repairs.jump": _EVERYONE,
+    "repairs.pause": _BENCH,
+    "repairs.resume": _BENCH,
+    "repairs.revert": _LEADS,
+    "repairs.cancel": _LEADS,
+    "repairs.link": _LEADS,
+    "customers.view": _EVERYONE,
+    "customers.edit": _LEADS | {Role.FRONT_DESK},
+    "settings": frozenset({Role.OWNER}),
+}
+_DOING = {
+    "repairs.pause": "pause a repair",
+    "repairs.resume": "resume a repair",
+    "repairs.revert": "undo a move",
+    "repairs.cancel": "cancel a repair",
+    "repairs.link": "replace a tracking link",
+    "customers.edit": "change a customer",
+    "settings": "change the settings",
+}
+
+
+def may(role: Role, permission: str) -> bool:
+    """Whether the role has the permission at all. KeyError for a permission that does not exist."""
+    return role in PERMISSIONS[permission]
+
+
+def demand(role: Role, permission: str) -> None:
+    """Raises Forbidden, saying who may, unless the role has the permission."""
+    if not may(role, permission):
+        raise Forbidden(f"Only {_people(PERMISSIONS[permission])} may {_DOING[permission]}.")
+
+
+def movers(old: Status, new: Status) -> frozenset[Role]:
+    """The roles that may move a repair forward from one status to another."""
+    if STEPS.index(new) <= STEPS.index(S.TESTING):
+        return _BENCH
+    if (old, new) == (S.READY, S.DELIVERED):
+        return _LEADS | {Role.FRONT_DESK}
+    return _LEADS
+
+
+def demand_mover(role: Role, old: Status, new: Status) -> None:
+    """Raises Forbidden, saying who may, unless the role may make this move forward."""
+    if role not in movers(old, new):
+        raise Forbidden(f"Only {_people(movers(old, new))} may move a repair from {old.label} to {new.label}.")
+
+
+def _people(roles: frozenset[Role]) -> str:
+    names = [("an " if role == Role.OWNER else "a ") + role.label.lower() for role in Role if role in roles]
+    names = [name.replace("a front desk", "the front desk") for name in names]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def next_step(status: Status) -> Status | None:
+    """The next status on the path, or None where the one big button has nothing to offer."""
+    if status not in PATH or status == PATH[-1]:
+        return None
+    return PATH[PATH.index(status) + 1]
+
+
+def later_steps(status: Status) -> tuple[Status, ...]:
+    """The statuses that a jump may lead to."""
+    return PATH[PATH.index(status) + 1 :] if status in PATH else ()
+
+
+def advance(status: Status) -> Status:
+    """The status after one step on the path. Raises Refused."""
+    _not_waiting(status)
+    if (step := next_step(status)) is None:
+        raise Refused(f"A {status.label.lower()} repair has no next step.")
+    return step
+
+
+def jump(status: Status, to: Status) -> Status:
+    """The later status asked for. Raises Refused."""
+    _not_waiting(status)
+    if to not in later_steps(status):
+        raise Refused(f"A repair cannot jump from {status.label} to {to.label}.")
+    return to
+
+
+def pause(status: Status) -> Status:
+    """Waiting for parts. Raises Refused."""
+    if status not in PAUSABLE:
+        raise Refused(f"A repair that is {status.label.lower()} cannot be paused.")
+    return S.WAITING_PARTS
+
+
+def resume(status: Status, paused_from: Status | None) -> Status:
+    """Exactly the status it was paused from. Raises Refused."""
+    if status != S.WAITING_PARTS or paused_from is None:
+        raise Refused("Only a repair that waits for parts can be resumed.")
+    return paused_from
+
+
+def cancel(status: Status) -> Status:
+    """Cancelled. Raises Refused."""
+    if status == S.DELIVERED:
+        raise Refused("A delivered repair cannot be cancelled.")
+    if status == S.CANCELLED:
+        raise Refused("This repair is cancelled already.")
+    return S.CANCELLED
+
+
+def _not_waiting(status: Status) -> None:
+    if status == S.WAITING_PARTS:
+        raise Refused("While it waits for parts, a repair can only be resumed or cancelled.")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of status that still stands: not undone by a later revert."""
+
+    kind: Kind
+    old: Status
+    new: Status
+    at: datetime
+    text: str = ""
+    public: bool = False
+
+
+def standing_moves(events: Iterable) -> list[Move]:
+    """The moves that led to the present status, oldest first.
+
+    Takes events in order, each with kind, old, new, at, text and public. A revert takes away the
+    move before it, so reverting may go on as long as there is a move.
+    """
+    moves: list[Move] = []
+    for event in events:
+        if event.kind in MOVES:
+            moves.append(
+                Move(Kind(event.kind), Status(event.old), Status(event.new), event.at, event.text, event.public)
+            )
+        elif event.kind == Kind.REVERTED:
+            moves.pop()
+    return moves
+
+
+def revert(moves: list[Move]) -> tuple[Status, Status | None]:
+    """What undoing the last move leads to: the status, and the status it is paused from if it waits.
+
+    Raises Refused when there is nothing to undo.
+    """
+    if not moves:
+        raise Refused("There is no move to undo: the repair was only just received.")
+    return moves[-1].old, paused_from(moves[:-1])
+
+
+def paused_from(moves: list[Move]) -> Status | None:
+    """The status a waiting repair was paused from, or None for one that does not wait."""
+    return moves[-1].old if moves and moves[-1].new == S.WAITING_PARTS else None
+
+
+def progress(status: Status, paused_from: Status | None = None) -> int | None:
+    """Per cent done, by the position among the seven; None when cancelled.
+
+    While it waits for parts it is never less than that of the status it was paused from.
+    """
+    if status == S.CANCELLED:
+        return None
+    position = max(STEPS.index(step) for step in (status, paused_from or status))
+    return round(100 * position / (len(STEPS) - 1))
+
+
+def accent(status: Status) -> str:
+    """The colour of the lamp: blue, green or red."""
+    if status == S.CANCELLED:
+        return "red"
+    return "green" if status in {S.READY, S.DELIVERED} else "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line of the timeline. state: done, current, upcoming or skipped; at: when it was reached."""
+
+    status: Status
+    state: str
+    at: datetime | None
+
+
+def timeline(status: Status, received_at: datetime, moves: list[Move]) -> list[Step]:
+    """The seven steps (and Cancelled, after the last one reached), each with its state.
+
+    A status the repair was paused from is upcoming, not done: it goes on there.
+    """
+    reached = {S.RECEIVED: received_at} | {move.new: move.at for move in moves}
+    held = paused_from(moves)
+    if status == S.CANCELLED:
+        steps = [Step(step, "done" if step in reached else "skipped", reached.get(step)) for step in STEPS]
+        last = max(STEPS.index(step) for step in reached if step in STEPS)
+        return [*steps[: last + 1], Step(status, "current", reached[status]), *steps[last + 1 :]]
+    furthest = max(STEPS.index(step) for step in (status, held or status))
+    steps = []
+    for position, step in enumerate(STEPS):
+        if step == status:
+            state = "current"
+        elif step in reached and step != held:
+            state = "done"
+        else:
+            state = "skipped" if position < furthest and step != held else "upcoming"
+        steps.append(Step(step, state, reached.get(step) if state in {"current", "done"} else None))
+    return steps

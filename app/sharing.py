@@ -1,0 +1,81 @@
+"""Handing the link over: addresses that open the customer's chat, what they say, the QR code."""
+
+import io
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import segno
+from markupsafe import Markup
+
+from . import formats
+from .models import Repair, Shop, tracking_url
+from .rules import Status
+
+_NEWS = {
+    Status.READY: "is ready to be collected",
+    Status.DELIVERED: "has been handed back to you",
+    Status.CANCELLED: "has been cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """All the ways out of the shop for one link."""
+
+    url: str
+    text: str
+    whatsapp: str
+    sms: str
+    email: str
+    warning: str
+
+
+def share(shop: Shop, repair: Repair) -> Share:
+    """The tracking card's content for a repair, addressed to its customer."""
+    url = tracking_url(shop, repair)
+    news = _NEWS.get(repair.stage, f"is with us ({repair.stage.label.lower()})")
+    text = (
+        f"Hello {repair.customer.name}, your {repair.item} {news}. "
+        f"Repair {repair.code}. See where it stands at any time: {url}"
+    )
+    return Share(
+        url=url,
+        text=text,
+        whatsapp=whatsapp_url(repair.customer.phone, text),
+        sms=f"sms:{repair.customer.phone}?&body={quote(text)}",
+        email=f"mailto:{quote(repair.customer.email, safe='@')}"
+        f"?subject={quote(f'Your repair {repair.code} at {shop.name}')}&body={quote(text)}",
+        warning=_warning(shop.public_url),
+    )
+
+
+def whatsapp_url(phone: str, text: str) -> str:
+    """Opens a WhatsApp chat with a number (E.164). https://faq.whatsapp.com/5913398998672934"""
+    return f"https://wa.me/{phone.lstrip('+')}?text={quote(text)}"
+
+
+def qr(url: str, *, label: str = "QR code of the tracking link") -> Markup:
+    """A QR code as inline SVG in the text's colour; it needs no style, so a strict policy lets it show."""
+    out = io.BytesIO()
+    # Two modules of quiet zone: the page around it is plain, and the code is read from closer by.
+    code = segno.make(url, error="m", micro=False)
+    code.save(
+        out,
+        kind="svg",
+        xmldecl=False,
+        omitsize=True,
+        border=2,
+        svgclass="qr",
+        lineclass=None,
+        light="#fff",
+        title=label,
+    )
+    return Markup(out.getvalue().decode())  # noqa: S704 (segno's own markup; the label is escaped by it)
+
+
+def _warning(public_url: str) -> str:
+    return {
+        "machine": "This link only works on this machine. Set the public address in the shop's settings.",
+        "network": "This link only works on the shop's own network. Set a public address in the shop's settings.",
+        "world": "",
+    }[formats.reach(public_url)]

@@ -1,0 +1,306 @@
+"""HTTP habits that every page shares: answers, errors, security headers, static files, template filters.
+
+Knows no table.
+"""
+
+import hashlib
+import logging
+import re
+import secrets
+from pathlib import Path
+
+from flask import Flask, current_app, flash, g, make_response, redirect, render_template, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf import FlaskForm
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import StrictUndefined
+from markupsafe import Markup, escape
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+from whitenoise import WhiteNoise
+from wtforms import SelectChoice, ValidationError
+from wtforms.validators import Regexp, StopValidation
+
+from . import formats
+from .db import utcnow
+
+csrf = CSRFProtect()
+log = logging.getLogger("readylight")
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class SessionCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, marked Secure whenever the request came over https."""
+
+    def get_cookie_secure(self, app):
+        return request.is_secure
+
+
+class Redacting(logging.Formatter):
+    """A log line in which no tracking address can be read."""
+
+    def format(self, record):
+        return re.sub(r"/t/[\w-]+", "/t/***", super().format(record))
+
+
+def init_app(app: Flask):
+    """Everything about HTTP that is decided once, before any blueprint."""
+    app.session_interface = SessionCookie()
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals.update(now=now, theme=theme)
+    csrf.init_app(app)
+    app.after_request(_add_headers)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(Exception, _unexpected_error)
+    _serve_static(app)
+    _write_logs(app)
+    if proxies := app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
+
+
+def public(view):
+    """Marks a view that needs no sign-in. Every other page is closed."""
+    view.is_public = True
+    return view
+
+
+def wants_panel() -> bool:
+    """Whether htmx asked: a POST then answers a panel, to everyone else a redirect."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def respond(panel: str, *, then: str, also: tuple[str, ...] = (), said: str = "", **values):
+    """What a POST that succeeded answers.
+
+    panel and also: partial templates whose root id is their name ("repairs/_status.html" is #status);
+    the first goes where the form points, the others find their own place. then: where a browser
+    without htmx goes. said: a word of confirmation.
+    """
+    if not wants_panel():
+        if said:
+            flash(said)
+        return redirect(then, 303)
+    return render_template("_panels.html", panel=panel, also=also, said=said, **values)
+
+
+def refuse(panel: str, page: str, *, status: int, also: tuple[str, ...] = (), **values):
+    """What a POST that failed answers: the panel with what was typed and why; the whole page without htmx."""
+    if not wants_panel():
+        return render_template(page, **values), status
+    return render_template("_panels.html", panel=panel, also=also, said="", **values), status
+
+
+# --- forms --------------------------------------------------------------------------------------
+
+
+class Form(FlaskForm):
+    """A form whose token was already checked, and whose texts arrive clean."""
+
+    class Meta(FlaskForm.Meta):
+        # CSRFProtect checks every POST; a second check here would only say the same in another voice.
+        csrf = False
+
+        def bind_field(self, form, unbound_field, options):
+            filters = unbound_field.kwargs.get("filters", ())
+            kind = unbound_field.field_class.__name__
+            if kind in {"StringField", "TelField", "EmailField", "SearchField", "URLField"}:
+                filters = (*filters, formats.clean_line)
+            elif kind == "TextAreaField":
+                filters = (*filters, formats.clean_text)
+            return unbound_field.bind(form=form, filters=filters, **options)
+
+    @property
+    def first_error(self) -> str:
+        """The first sentence of what is wrong, or ""."""
+        return next((str(message) for messages in self.errors.values() for message in messages), "")
+
+
+def choices(pairs) -> list[SelectChoice]:
+    """(value, label) pairs as a field to choose from takes them."""
+    return [SelectChoice(value, label) for value, label in pairs]
+
+
+class Needed:
+    """The field must be filled in."""
+
+    field_flags = {"required": True}
+
+    def __init__(self, message="Please fill this in."):
+        self.message = message
+
+    def __call__(self, form, field):
+        if not field.data:
+            field.errors = []
+            raise StopValidation(self.message)
+
+
+class Checked:
+    """The field must be readable by a function that raises ValueError with a sentence. Empty passes."""
+
+    def __init__(self, read):
+        self.read = read
+
+    def __call__(self, form, field):
+        if field.data:
+            try:
+                self.read(field.data)
+            except ValueError as problem:
+                raise ValidationError(str(problem)) from None
+
+
+# What <input type=email> takes, near enough: https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
+EMAIL = Regexp(r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$", message="This is not an email address.")
+
+# --- errors -------------------------------------------------------------------------------------
+
+SENTENCES = {
+    400: ("That did not arrive in one piece", "Go back, reload the page and try once more."),
+    401: ("Please sign in again", "Your session has ended. Nothing you typed was lost on this page."),
+    403: ("That is not yours to do", "Ask the owner or a manager of the shop."),
+    404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
+    405: ("That is not how this page works", "Go back and use the buttons on the page."),
+    409: ("Someone was faster", "Reload the page to see how it stands now."),
+    413: ("That is too large", "Send less at a time."),
+    429: ("Too many tries", "Wait a few minutes and try again."),
+    500: ("Something broke on our side", "Nothing was changed. Please try again."),
+    503: ("Just a moment", "The shop's database is busy or full. Nothing was changed; please try again."),
+}
+
+
+def error_page(code: int, *, title: str = "", text: str = "", reference: str = ""):
+    """One page for every error; a line of alert for htmx, which leaves the page and what was typed alone."""
+    fallback = SENTENCES.get(code, SENTENCES[500 if code >= 500 else 400])
+    values = {"code": code, "title": title or fallback[0], "text": text or fallback[1], "reference": reference}
+    if wants_panel():
+        answer = make_response(render_template("_alert.html", **values), code)
+        answer.headers["HX-Retarget"] = "#alert"
+        answer.headers["HX-Reswap"] = "innerHTML"
+        return answer
+    return make_response(render_template("error.html", **values), code)
+
+
+def _http_error(error: HTTPException):
+    if error.code is None or error.code < 400:
+        return error
+    if isinstance(error, CSRFError):
+        return error_page(400, title="This form is too old", text="Reload the page and send it again.")
+    # What Flask-Limiter says of a limit is "10 per 15 minute"; our own sentence is better.
+    own_text = error.description if error.code != 429 and error.description != type(error).description else ""
+    answer = error_page(error.code, text=own_text or "")
+    for name, value in error.get_headers():
+        if name in {"Allow", "Retry-After"}:
+            answer.headers[name] = value
+    return answer
+
+
+def _database_error(error: OperationalError):
+    text = str(error.orig).lower()
+    if "locked" in text or "full" in text or "no space" in text:
+        log.error("the database cannot write: %s", error.orig)
+        return error_page(503)
+    return _unexpected_error(error)
+
+
+def _unexpected_error(error: Exception):
+    reference = secrets.token_hex(4)
+    rule = request.url_rule.rule if request.url_rule else "(no page)"
+    log.error("%s %s failed, reference %s", request.method, rule, reference, exc_info=error)
+    if current_app.testing:
+        raise error
+    return error_page(500, reference=reference)
+
+
+def _write_logs(app: Flask):
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for logger in (log, app.logger):
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(app.config["LOG_LEVEL"])
+
+
+def _add_headers(response):
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:
+        # Browsers heed these over https only; on a shop's plain LAN they would complain about them.
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    # Pages of the shop are nobody else's: no cache keeps them, so Back after signing out shows nothing.
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+# --- static files -------------------------------------------------------------------------------
+
+
+def _serve_static(app: Flask):
+    """Static files straight from memory, each address with its content's hash and so good for ever."""
+    root = Path(app.static_folder)
+    whitenoise = WhiteNoise(
+        app.wsgi_app,
+        root=str(root),
+        prefix="static/",
+        max_age=None,
+        immutable_file_test=lambda path, url: True,
+        add_headers_function=lambda headers, path, url: [headers.setdefault(*item) for item in HEADERS.items()],
+    )
+    app.wsgi_app = whitenoise
+    hashes = {
+        str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        for file in root.rglob("*")
+        if file.is_file()
+    }
+    app.config["ASSETS"] = hashes
+
+    @app.url_defaults
+    def add_hash(endpoint, values):
+        if endpoint == "static" and "v" not in values:
+            values["v"] = hashes.get(values["filename"], "")
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+def now():
+    """The moment of this request, the same wherever it is asked."""
+    if "now" not in g:
+        g.now = utcnow()
+    return g.now
+
+
+def theme() -> str:
+    """ "light", "dark", or "" for what the system says."""
+    choice = request.cookies.get("theme", "")
+    return choice if choice in {"light", "dark"} else ""
+
+
+def paragraphs(text: str) -> Markup:
+    """Text with its line breaks kept."""
+    return Markup("<br>").join(escape(line) for line in text.splitlines())
+
+
+FILTERS = {
+    "ago": lambda at: formats.ago(at, now()),
+    "date": lambda at, shop: formats.local_date(at, shop.timezone, shop.country),
+    "moment": lambda at, shop: formats.local_moment(at, shop.timezone, shop.country, now()),
+    "iso": formats.iso_utc,
+    "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),
+    "phone": lambda e164, shop: formats.format_phone(e164, shop.country) if e164 else "",
+    "span": formats.span,
+    "paragraphs": paragraphs,
+}

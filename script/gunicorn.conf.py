@@ -1,0 +1,31 @@
+"""How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
+
+import os
+
+worker_class = "gthread"
+# A phone on a bad line may take its time; a worker that answers nobody for this long is replaced.
+timeout = 60
+graceful_timeout = 10
+keepalive = 5
+# Workers prove that they live by touching a file: in memory, so that a slow disk does not look like a dead worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+control_socket_disable = True
+# No access log: it would hold every tracking address.
+accesslog = None
+
+
+def on_starting(server):
+    """Loads the libraries, not the app, into the parent: workers share their memory, and SIGHUP loads new code."""
+    import argon2
+    import babel.dates
+    import babel.numbers
+    import flask_limiter
+    import flask_login
+    import flask_migrate
+    import flask_sqlalchemy
+    import flask_wtf
+    import phonenumbers
+    import segno
+    import sqlalchemy.dialects.sqlite
+    import whitenoise
+    import wtforms

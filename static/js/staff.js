@@ -1,0 +1,112 @@
+// The counter's page: what HTML and htmx cannot do by themselves. Everything listens on the document, so panels may come and go.
+(() => {
+  const alertBox = document.getElementById("alert");
+
+  // Copy. The Clipboard API does not exist on plain http, which is what a shop's LAN speaks: there the selection is copied.
+  async function copy(input) {
+    input.focus();
+    input.select();
+    if (navigator.clipboard) {
+      try {
+        await navigator.clipboard.writeText(input.value);
+        return true;
+      } catch {
+        // Not allowed here: the old way may be.
+      }
+    }
+    return document.execCommand("copy");
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const done = await copy(document.querySelector(button.dataset.copy));
+    const label = button.querySelector("span");
+    label.textContent = done ? "Copied" : "Press Ctrl+C";
+    button.closest("section").querySelector("[data-copied]").textContent = done ? "Copied" : "Press Control C to copy";
+    button.toggleAttribute("data-done", done);
+    button.focus();
+    setTimeout(() => {
+      label.textContent = "Copy";
+      button.removeAttribute("data-done");
+    }, 2500);
+  });
+
+  // A suggestion fills the field it is for.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-fill]");
+    if (!button) return;
+    const input = document.querySelector(button.dataset.fill);
+    input.value = button.dataset.value;
+    input.focus();
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+  // A name proposes its two-letter code, until the code is typed by hand.
+  function propose(name) {
+    const words = name.toUpperCase().replaceAll("'", "").normalize("NFD").replace(/\p{M}/gu, "").match(/[A-Z]+/g) ?? [];
+    return words.length > 1 ? words[0][0] + words[1][0] : (words[0] ?? "").slice(0, 2);
+  }
+  document.addEventListener("input", (event) => {
+    const { code } = event.target.dataset;
+    if (code) {
+      const field = document.querySelector(code);
+      if (field.value === (field.dataset.proposed ?? "")) field.value = field.dataset.proposed = propose(event.target.value);
+    }
+  });
+
+  // A form that makes something is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-once]")) return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
+  });
+
+  // Menus close when one looks elsewhere.
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.activeElement?.closest("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  let pressed = null;
+  document.addEventListener("submit", (event) => (pressed = event.target.closest("section[id]")?.id));
+
+  // The history comes back with every change, and with it the new version: all forms of the page go by it.
+  document.addEventListener("htmx:after:swap", () => {
+    const version = document.getElementById("history")?.dataset.version;
+    if (version) for (const input of document.querySelectorAll("input[name=version]")) input.value = version;
+    // The button that was pressed is gone with its old panel: the keyboard goes on in the new one.
+    if (pressed && document.activeElement === document.body) {
+      const panel = document.getElementById(pressed);
+      panel?.querySelector("[aria-invalid=true], form textarea, form .primary:not(:disabled), summary")?.focus();
+    }
+    pressed = null;
+  });
+
+  // A page that nobody looks at asks nothing.
+  document.addEventListener("htmx:before:request", (event) => {
+    if (document.hidden && event.detail.ctx.request.method === "GET") event.preventDefault();
+  });
+
+  // A request that got no answer: say so where it is seen, and leave what was typed alone.
+  document.addEventListener("htmx:error", (event) => {
+    if (event.detail.ctx?.request?.method !== "POST") return;
+    alertBox.innerHTML = "";
+    const line = document.createElement("div");
+    line.className = "alert";
+    line.setAttribute("role", "alert");
+    line.textContent = "The shop’s server does not answer. Nothing was saved; what you typed is still here.";
+    alertBox.append(line);
+  });
+})();

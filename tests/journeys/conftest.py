@@ -1,0 +1,196 @@
+"""A real server and a real browser: what a person at the counter and a customer on the bus have."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import sync_playwright
+
+from app import create_app
+from app.config import ROOT
+from app.db import db
+
+POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
+# A name for this machine that is not localhost: to a browser, plain http on it is as insecure as on a shop's LAN.
+LAN = "counter.example"
+FLASK = [sys.executable, "-m", "flask"]
+
+
+def pytest_collection_modifyitems(items):
+    """Marks every journey, so that `-m "not browser"` leaves them out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+class Server:
+    """A running shop: its address, what it printed, and a way to act in it behind the browser's back."""
+
+    def __init__(self, environment: dict, port: int, printed: str):
+        self.url = f"http://localhost:{port}"
+        self.lan_url = f"http://{LAN}:{port}"
+        self.printed = printed
+        self.made: dict = {}
+        self._app = create_app(
+            {
+                "DATA_DIR": environment["DATA_DIR"],
+                "SECRET_KEY": environment["SECRET_KEY"],
+                "SQLALCHEMY_DATABASE_URI": environment.get("DATABASE_URL", "").replace("sql://", "sql+psycopg://", 1)
+                or f"sqlite:///{environment['DATA_DIR']}/readylight.db",
+            }
+        )
+
+    @contextmanager
+    def inside(self):
+        """An app context on the same database."""
+        with self._app.app_context():
+            yield
+            db.session.remove()
+            db.engine.dispose()
+
+
+@contextmanager
+def serving(folder: Path, *, demo: int = 0):
+    """Runs the shop as script/server does, on a free port, with the demo's repairs if any."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "PORT": str(port),
+        "DATA_DIR": str(folder),
+        "SECRET_KEY": "a journey's secret " * 3,
+        "WORKERS": "2",
+        "THREADS": "8",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with _fresh_postgresql() if POSTGRESQL else nullcontext("") as url:
+        environment["DATABASE_URL"] = url
+        made = _fill(environment, demo) if demo else {}
+        log = folder / "server.log"
+        with (
+            log.open("w") as out,
+            subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, stdout=out, stderr=out) as process,
+        ):
+            try:
+                _wait_for(port, process, log)
+                server = Server(environment, port, log.read_text())
+                server.made = made
+                yield server
+            finally:
+                process.terminate()
+                process.wait(20)
+    # What a journey did must not have broken anything behind its back.
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _fill(environment, repairs) -> dict:
+    subprocess.run([*FLASK, "db", "upgrade"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    command = [*FLASK, "demo", "--repairs", str(repairs), "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def _wait_for(port, process, log):
+    for _ in range(150):
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+@contextmanager
+def _fresh_postgresql():
+    """A database of this server's own, beside the one that the tests were given; gone afterwards."""
+    address, _, name = POSTGRESQL.replace("+psycopg", "").rpartition("/")
+    name = f"{name}_journey_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{address}/{name}"
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """A shop with sixty repairs and staff of every role, for all journeys that start at the counter."""
+    with serving(tmp_path_factory.mktemp("shop"), demo=60) as server:
+        yield server
+
+
+@pytest.fixture
+def new_shop(tmp_path):
+    """A server on which nobody has set anything up."""
+    with serving(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("TEST_BROWSER") or "/usr/bin/chromium",
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                f"--host-resolver-rules=MAP {LAN} 127.0.0.1",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """Opens windows, each of its own browser profile; whatever a page complains about fails the test."""
+    contexts, complaints = [], []
+
+    def window(**options):
+        context = chromium.new_context(**options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield window
+    for context in contexts:
+        context.close()
+    # A refusal is an answer with an error status, and a cut line is what some journeys are about.
+    expected = re.compile(r"Failed to load resource.*(\b4\d\d\b|ERR_FAILED)|htmx:error|Failed to fetch")
+    assert [text for text in complaints if not expected.search(text)] == []
+
+
+@pytest.fixture
+def counter(browser, shop):
+    """Opens a window in which somebody of that role is signed in, on the board."""
+
+    def signed_in(role: str = "owner", *, lan: bool = False, **options):
+        page = browser(**options)
+        email = next(person["email"] for person in shop.made["staff"] if person["role"] == role)
+        page.goto((shop.lan_url if lan else shop.url) + "/login")
+        page.locator("input[type=email]").fill(email)
+        page.locator("input[type=password]").fill(shop.made["login"]["password"])
+        page.locator("input[type=password]").press("Enter")
+        page.wait_for_url("**/repairs")
+        return page
+
+    return signed_in

@@ -1,0 +1,69 @@
+"""The migrations: together they build what the models describe, and each can be taken back."""
+
+import re
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import inspect
+
+from app.config import ROOT
+from app.db import db
+
+from .conftest import make_app
+
+SCRIPT = ScriptDirectory(str(ROOT / "migrations"))
+
+
+@pytest.fixture
+def empty(tmp_path, other_database):
+    """An app on an empty database of its own."""
+    with make_app(tmp_path, other_database).app_context():
+        yield
+        db.session.remove()
+        db.engine.dispose()
+
+
+def differences():
+    with db.engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), db.metadata)
+
+
+def tables():
+    return {*inspect(db.engine).get_table_names()} - {"alembic_version"}
+
+
+@pytest.mark.usefixtures("empty")
+def test_the_migrations_build_what_the_models_describe():
+    upgrade()
+    assert differences() == []
+
+
+@pytest.mark.usefixtures("empty")
+def test_every_migration_can_be_taken_back_and_made_again():
+    upgrade()
+    for _ in SCRIPT.walk_revisions():
+        downgrade()
+    assert tables() == set()
+    for _ in SCRIPT.walk_revisions():
+        upgrade(revision="+1")
+    assert differences() == []
+
+
+@pytest.mark.usefixtures("empty")
+def test_an_empty_database_has_no_tables_until_it_is_upgraded():
+    assert tables() == set()
+    upgrade()
+    assert tables() == {*db.metadata.tables}
+
+
+def test_the_migrations_are_one_numbered_line():
+    revisions = [migration.revision for migration in SCRIPT.walk_revisions()][::-1]
+    assert revisions == [f"{number:04d}" for number in range(1, len(revisions) + 1)]
+    for migration in SCRIPT.walk_revisions():
+        name = migration.path.rpartition("/")[2]
+        assert re.fullmatch(rf"{migration.revision}_[a-z_]+\.py", name), name
+        assert migration.doc, name

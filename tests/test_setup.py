@@ -1,0 +1,256 @@
+"""First run: what set-up asks, whom it lets in, and that it is gone once there is an owner."""
+
+import re
+
+import pytest
+from sqlalchemy import func, select
+
+from app import auth
+from app.db import db
+from app.models import Branch, Shop, SignIn, Staff
+
+from .factories import make_shop, make_staff
+
+ANSWERS = {
+    "name": "Lamp & Bench",
+    "code": "TH",
+    "country": "TH",
+    "timezone": "Asia/Bangkok",
+    "currency": "THB",
+    "phone": "02 123 4567",
+    "whatsapp": "081-234-5678",
+    "address": "12 Charoen Krung Road\nBangkok 10500",
+    "public_url": "https://repairs.example.com/",
+    "branch_name": "Main",
+    "branch_code": "MN",
+    "owner_name": "Ana Souza",
+    "email": "Ana@Example.com",
+    "password": "three quiet lamps",
+}
+
+
+@pytest.fixture
+def answers(app):
+    """The form filled in well, with the code that the server printed."""
+    return ANSWERS | {"setup_code": auth.setup_code()}
+
+
+def form_again(client, form, status=422):
+    """The form as it comes back, without the countries, currencies and time zones that were not chosen: the page is
+    a tenth as long then, and as much quicker to read."""
+    page = client.send("/setup", form, status)
+    page.html = re.sub(r'<option value="[^"]*">([^<]*</option>)?', "", page.html)
+    return page
+
+
+def count(table):
+    return db.session.scalar(select(func.count()).select_from(table))
+
+
+def typed(page, name):
+    """What the field shows."""
+    field = page.one(f"[name={name}]")
+    if field.name == "select":
+        return field.select_one("option[selected]")["value"]
+    return field.get_text().strip("\r\n").replace("\r\n", "\n") if field.name == "textarea" else field.get("value", "")
+
+
+# --- the way in ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["/", "/repairs", "/customers", "/settings/shop", "/login"])
+def test_before_set_up_every_way_leads_to_it(anyone, url):
+    seen = []
+    while url != "/setup" and len(seen) < 5:
+        seen.append(url)
+        url = anyone.page(url, 302).location.partition("?")[0]
+    assert url == "/setup", seen
+
+
+def test_before_set_up_the_server_is_well_and_no_link_opens(anyone):
+    anyone.page("/healthz")
+    anyone.page("/robots.txt")
+    anyone.page("/t/" + "a" * 22, 404)
+
+
+def test_the_code_in_the_printed_address_is_filled_in(anyone):
+    page = anyone.page("/setup?code=ABCD-EF01-2345")
+    assert typed(page, "setup_code") == "ABCD-EF01-2345"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:8000", "http://192.168.1.20:8000", "http://shop.lan", "https://repairs.example.com"]
+)
+def test_the_address_in_use_is_proposed_as_the_public_one(anyone, address):
+    assert typed(anyone.page("/setup", base_url=address), "public_url") == address
+
+
+def test_set_up_asks_for_every_field_under_its_own_label(anyone):
+    page = anyone.page("/setup")
+    for name in {*ANSWERS, "setup_code"}:
+        field = page.one(f"form [name={name}]")
+        assert page.one(f"label[for={field['id']}]").get_text(strip=True)
+    assert page.one("[name=password]")["type"] == "password"
+    assert page.one("[name=email]")["type"] == "email"
+
+
+# --- done well ----------------------------------------------------------------------------------
+
+
+def test_the_shop_opens_as_it_was_described(anyone, answers):
+    assert anyone.send("/setup", answers).location == "/repairs"
+    shop = db.session.get_one(Shop, 1)
+    assert (shop.name, shop.code) == ("Lamp & Bench", "TH")
+    assert (shop.country, shop.timezone, shop.currency) == ("TH", "Asia/Bangkok", "THB")
+    assert (shop.phone, shop.whatsapp) == ("+6621234567", "+66812345678")
+    assert shop.address == "12 Charoen Krung Road\nBangkok 10500"
+    assert shop.public_url == "https://repairs.example.com"
+    assert shop.link_days == 90
+    branch = db.session.scalars(select(Branch)).one()
+    assert (branch.name, branch.code, branch.phone) == ("Main", "MN", "")
+    owner = db.session.scalars(select(Staff)).one()
+    assert (owner.name, owner.email, owner.role, owner.active) == ("Ana Souza", "ana@example.com", "owner", True)
+    assert "lamps" not in owner.password_hash
+
+
+def test_the_owner_is_signed_in_at_once_and_told_what_to_do(anyone, answers):
+    board = anyone.page(anyone.send("/setup", answers).location)
+    assert board.one("#said").get_text(strip=True)
+    assert board.one("#results .empty a")["href"] == "/repairs/new"
+
+
+def test_the_owner_can_sign_in_again_later(app, anyone, answers):
+    anyone.send("/setup", answers)
+    app.test_client().send("/login", {"email": "ana@example.com", "password": ANSWERS["password"]})
+
+
+def test_whatsapp_is_the_phone_unless_told_otherwise(anyone, answers):
+    anyone.send("/setup", answers | {"whatsapp": ""})
+    assert db.session.get_one(Shop, 1).whatsapp == "+6621234567"
+
+
+def test_a_phone_belongs_to_the_country_that_the_form_names(anyone, answers):
+    anyone.send("/setup", answers | {"country": "PT", "phone": "912 345 678", "whatsapp": "+44 20 7946 0018"})
+    shop = db.session.get_one(Shop, 1)
+    assert (shop.phone, shop.whatsapp) == ("+351912345678", "+442079460018")
+
+
+def test_codes_are_capitals_however_they_are_typed(anyone, answers):
+    anyone.send("/setup", answers | {"code": "lb", "branch_code": "rV"})
+    assert db.session.get_one(Shop, 1).code == "LB"
+    assert db.session.scalars(select(Branch)).one().code == "RV"
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda code: code.replace("-", ""), lambda code: f"  {code} "])
+def test_the_code_may_be_typed_in_any_way(anyone, answers, change):
+    anyone.send("/setup", answers | {"setup_code": change(answers["setup_code"])})
+
+
+# --- refused ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["", "0000-0000-0000", "ÄÖÜ", "\x00"])
+def test_without_the_code_nobody_sets_up_a_shop(anyone, answers, code):
+    page = form_again(anyone, answers | {"setup_code": code}, 403)
+    assert page.one("#setup_code")["aria-invalid"] == "true"
+    assert page.one("#setup_code-error[role=alert]").get_text(strip=True)
+    assert count(Shop) == count(Staff) == count(SignIn) == 0
+    for name in ("name", "phone", "address", "email"):
+        assert typed(page, name) == ANSWERS[name]
+
+
+def test_after_twenty_wrong_codes_that_address_waits(anyone, answers):
+    for _ in range(20):
+        anyone.send("/setup", answers | {"setup_code": "0000-0000-0000"}, 403)
+    anyone.send("/setup", answers, 429)
+    assert count(Shop) == 0
+    anyone.send("/setup", answers, environ_base={"REMOTE_ADDR": "192.168.1.7"})
+
+
+def test_a_mistake_in_the_form_does_not_count_as_a_wrong_code(anyone, answers):
+    for _ in range(19):
+        anyone.send("/setup", answers | {"setup_code": "0000-0000-0000"}, 403)
+    for _ in range(3):
+        anyone.send("/setup", answers | {"phone": ""}, 422)
+    anyone.send("/setup", answers)
+
+
+WRONG = [
+    ("name", ""),
+    ("name", "x" * 81),
+    ("code", "T"),
+    ("code", "T1"),
+    ("code", "ทศ"),
+    ("code", ""),
+    ("country", "XX"),
+    ("country", ""),
+    ("timezone", "Bangkok"),
+    ("timezone", ""),
+    ("currency", "XXX"),
+    ("phone", ""),
+    ("phone", "call me"),
+    ("phone", "12"),
+    ("whatsapp", "12"),
+    ("address", "x" * 301),
+    ("public_url", ""),
+    ("public_url", "repairs.example.com"),
+    ("public_url", "javascript:alert(1)"),
+    ("public_url", "https://[example"),
+    ("public_url", "https://repairs.example.com/shop"),
+    ("branch_name", ""),
+    ("branch_code", "123"),
+    ("owner_name", ""),
+    ("email", "ana"),
+    ("email", ""),
+    ("password", ""),
+    ("password", "short"),
+    ("password", "password1234"),
+    ("password", "Lamp & Bench 1"),
+    ("password", "ana@example.com1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_mistake_is_said_by_its_field_and_nothing_else_is_lost(anyone, answers, name, value):
+    page = form_again(anyone, answers | {name: value})
+    assert count(Shop) == 0
+    # Without its country, a number is none either.
+    also = {"phone", "whatsapp"} if name == "country" else set()
+    assert [field["name"] for field in page.all("[aria-invalid=true]") if field["name"] not in also] == [name]
+    field = page.one(f"[name={name}]")
+    assert page.one(f"#{name}-error").get_text(strip=True)
+    assert f"{name}-error" in field["aria-describedby"].split()
+    assert page.all("[autofocus]")[0]["name"] == name
+    for other in ANSWERS.keys() - {name, "password"}:
+        assert typed(page, other) == ANSWERS[other], other
+    assert typed(page, "setup_code") == answers["setup_code"]
+    if name not in {"password", "country", "currency"}:
+        assert typed(page, name) == (value.upper() if name.endswith("code") else value)
+    assert not page.one("[name=password]").get("value"), "a password is never sent back"
+
+
+def test_every_mistake_is_said_at_once_and_the_first_has_the_focus(anyone, answers):
+    page = form_again(anyone, {"setup_code": answers["setup_code"]})
+    invalid = [field["name"] for field in page.all("[aria-invalid=true]")]
+    assert set(invalid) == ANSWERS.keys() - {"whatsapp", "address"}
+    assert page.all("[autofocus]")[0]["name"] == invalid[0]
+
+
+# --- gone ---------------------------------------------------------------------------------------
+
+
+def test_set_up_is_gone_once_the_shop_is_open(app, anyone, answers):
+    anyone.send("/setup", answers)
+    stranger = app.test_client()
+    for browser in (anyone, stranger):
+        browser.page("/setup", 404)
+        browser.page(f"/setup?code={answers['setup_code']}", 404)
+        browser.send("/setup", answers | {"name": "Mine now", "email": "eve@example.com"}, 404)
+    assert (count(Shop), count(Branch), count(Staff)) == (1, 1, 1)
+    assert db.session.get_one(Shop, 1).name == "Lamp & Bench"
+
+
+def test_set_up_does_not_come_back_when_the_last_owner_is_gone(anyone, answers):
+    make_shop()
+    make_staff("owner", active=False)
+    anyone.send("/setup", answers, 404)
