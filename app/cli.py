@@ -14,9 +14,10 @@ from flask_migrate import upgrade
 from sqlalchemy import inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from . import auth, backup, demo
+from . import auth, backup
 from .config import ROOT, BadSetting
 from .db import db
+from .demo import fill as demo
 
 COPIES_KEPT = 10
 
@@ -53,7 +54,8 @@ def prepare() -> None:
             present = MigrationContext.configure(connection).get_current_revision()
             has_tables = bool(inspect(connection).get_table_names())
     except (OperationalError, DatabaseError) as problem:
-        raise BadSetting(f"The database cannot be opened: {problem.orig}") from None
+        reason = str(problem.orig).splitlines()[0]
+        raise BadSetting(f"The database cannot be opened: {reason}") from None
     if present == head:
         return
     if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
@@ -68,7 +70,7 @@ def prepare() -> None:
         except backup.BackupFailed as problem:
             raise BadSetting(f"{problem} The database was left as it is.") from None
         backup.keep_newest(folder, COPIES_KEPT, name="before-upgrade")
-        click.echo(f"  A copy of the database is in {copy}")
+        click.echo(f"  A copy of the database is in {copy}", err=True)
     upgrade(str(ROOT / "migrations"))
 
 
@@ -116,6 +118,7 @@ def backup_command(folder):
 @click.option("--json", "as_json", is_flag=True, help="Print sign-in details and the first 50 repairs as JSON.")
 def demo_command(repairs, as_json):
     """Fill an empty database with a believable shop."""
+    prepare()
     try:
         made = demo.fill(repairs, public_url=_address(current_app.config["PORT"]))
     except demo.NotEmpty as problem:

@@ -47,9 +47,15 @@ def digits(text: str) -> str:
     return re.sub(r"\D", "", text).lstrip("0")
 
 
+def fold(text: str) -> str:
+    """A text as search compares it: in lower case, without accents, so that "jose" finds "José" however it is spelt."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return re.sub("[\u0300-\u036f]", "", plain)
+
+
 def search_words(text: str) -> list[str]:
-    """What to look for, in lower case: the words, or the whole text where it is only a number typed in groups."""
-    text = text.casefold().strip()
+    """What to look for, folded: the words, or the whole text where it is only a number typed in groups."""
+    text = fold(text).strip()
     return text.split() if any(letter.isalpha() for letter in text) else [text] if text else []
 
 

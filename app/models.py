@@ -94,7 +94,7 @@ class Customer(db.Model):
     name: Mapped[str] = mapped_column(String(120))
     phone: Mapped[str] = mapped_column(String(20), unique=True)
     email: Mapped[str] = mapped_column(String(254), default="")
-    # Name, phone and email in lower case, for search: neither database folds every alphabet by itself.
+    # Name, phone and email folded, for search: neither database folds every alphabet by itself.
     search: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
@@ -178,7 +178,7 @@ class Event(db.Model):
     new: Mapped[str | None] = mapped_column(String(32))
     # The reason, the note, the update, or what was edited.
     text: Mapped[str] = mapped_column(Text, default="")
-    # Whether the customer reads the text.
+    # Whether the customer sees it: the text, or for an edit its effect.
     public: Mapped[bool] = mapped_column(default=False)
 
     repair: Mapped[Repair] = relationship(back_populates="events")
@@ -197,12 +197,12 @@ class Event(db.Model):
 
 def customer_search(name: str, phone: str, email: str) -> str:
     """What a customer is found by."""
-    return f"{name} {phone} {email}".casefold()
+    return formats.fold(f"{name} {phone} {email}")
 
 
 def repair_search(code: str, item: str, serial: str) -> str:
     """What a repair is found by, beside its customer."""
-    return f"{code} {item} {serial}".casefold()
+    return formats.fold(f"{code} {item} {serial}")
 
 
 @event.listens_for(Customer, "before_insert")

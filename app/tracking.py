@@ -232,7 +232,10 @@ def _lines(status, held, received_at, moves) -> list[Line]:
 def _changed_at(repair: Repair, events: list[Event]) -> datetime:
     """When something that the customer sees last changed: what only staff sees does not count."""
     internal = {Kind.NOTED, Kind.LINK_REPLACED}
-    return max((event.at for event in events if event.kind not in internal), default=repair.received_at)
+    return max(
+        (event.at for event in events if event.kind not in internal and (event.kind != Kind.EDITED or event.public)),
+        default=repair.received_at,
+    )
 
 
 def _unknown():

@@ -41,10 +41,19 @@ HEADERS = {
 
 
 class SessionCookie(SecureCookieSessionInterface):
-    """Flask's signed cookie, marked Secure whenever the request came over https."""
+    """Flask's signed cookie: marked Secure whenever the request came over https; a customer's page does without."""
 
     def get_cookie_secure(self, app):
         return request.is_secure
+
+    def open_session(self, app, request):
+        if request.path.startswith("/t/"):
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app, session, response):
+        if not request.path.startswith("/t/"):
+            super().save_session(app, session, response)
 
 
 class Redacting(logging.Formatter):

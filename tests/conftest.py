@@ -21,7 +21,7 @@ from flask_migrate import upgrade
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import NullPool, create_engine, make_url, text, update
 
-from app import create_app
+from app import auth, create_app
 from app.config import SETTINGS
 from app.db import db
 from app.models import SignIn, Staff
@@ -115,6 +115,20 @@ class Client(FlaskClient):
         self.staff_id = staff.id
         return self
 
+    def be(self, staff: Staff) -> "Client":
+        """Signs in as POST /login does once the password is right; 3 ms instead of 7."""
+        self.staff_id = staff.id
+        _apart(self._be)
+        return self
+
+    def _be(self):
+        with (
+            self.session_transaction() as cookie,
+            self.application.test_request_context(environ_base=self.environ_base),
+        ):
+            auth.sign_in(self.staff)
+            cookie.update(session)
+
     @property
     def staff(self) -> Staff:
         """The row of whoever is signed in."""
@@ -122,6 +136,10 @@ class Client(FlaskClient):
 
     def csrf_token(self) -> str:
         """A token for this browser's session, as any of its forms would have."""
+        # In a context of its own, because Flask-WTF keeps the token in g, where another browser would find it.
+        return contextvars.Context().run(self._csrf_token)
+
+    def _csrf_token(self) -> str:
         with self.session_transaction() as cookie, self.application.test_request_context():
             session.update(cookie)
             token = generate_csrf()
@@ -250,25 +268,25 @@ def anyone(app) -> Client:
 @pytest.fixture
 def owner(app, shop) -> Client:
     """The owner's browser."""
-    return app.test_client().sign_in(factories.make_staff(Role.OWNER))
+    return app.test_client().be(factories.make_staff(Role.OWNER))
 
 
 @pytest.fixture
 def manager(app, shop) -> Client:
     """A manager's browser."""
-    return app.test_client().sign_in(factories.make_staff(Role.MANAGER))
+    return app.test_client().be(factories.make_staff(Role.MANAGER))
 
 
 @pytest.fixture
 def technician(app, shop) -> Client:
     """A technician's browser."""
-    return app.test_client().sign_in(factories.make_staff(Role.TECHNICIAN))
+    return app.test_client().be(factories.make_staff(Role.TECHNICIAN))
 
 
 @pytest.fixture
 def front_desk(app, shop) -> Client:
     """The front desk's browser."""
-    return app.test_client().sign_in(factories.make_staff(Role.FRONT_DESK))
+    return app.test_client().be(factories.make_staff(Role.FRONT_DESK))
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
 
-from app import auth, demo, formats, rules
+from app import auth, formats, rules
 from app.db import db, utcnow
+from app.demo import fill as demo
+from app.demo import stories, tables
 from app.models import Branch, Customer, Event, Repair, Shop, Staff, customer_search, repair_search
 from app.repairs import actions
 from app.rules import Kind, Role, Status
@@ -34,8 +37,8 @@ def made(app):
 
 def book(count: int, now: datetime | None = None) -> tuple[list[dict], list[dict], list[dict]]:
     """Customers, repairs and events of a demo of that size, without a database."""
-    clock = demo.Clock(now or MOMENTS[0])
-    pages = list(demo.Book(demo.visits(count, clock), clock).pages())
+    clock = stories.Clock(now or MOMENTS[0])
+    pages = list(demo.Book(stories.visits(count, clock), clock).pages())
     return tuple([row for page in pages for row in page[part]] for part in range(3))
 
 
@@ -134,9 +137,9 @@ def test_what_is_said_in_a_demo_history_is_said_to_the_right_people(made):
 
 def test_a_story_that_could_not_happen_is_refused():
     with pytest.raises(rules.Refused):
-        demo.outline("pause")
+        stories.outline("pause")
     with pytest.raises(rules.Refused):
-        demo.outline("diagnosing pause ready")
+        stories.outline("diagnosing pause ready")
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -188,13 +191,23 @@ def test_demo_rows_are_found_by_the_words_that_the_counter_would_have_kept(made)
         assert customer.search == customer_search(customer.name, customer.phone, customer.email)
 
 
+def test_demo_moments_are_kept_in_the_form_in_which_the_shop_looks_for_them(made):
+    for repair in repairs():
+        same = select(Repair.id).where(Repair.id == repair.id, Repair.received_at == repair.received_at)
+        if repair.promised_at:
+            same = same.where(Repair.promised_at == repair.promised_at)
+        assert db.session.scalar(same) == repair.id
+        last = select(Event.id).where(Event.repair_id == repair.id, Event.at == repair.changed_at)
+        assert db.session.scalar(last) == repair.events[-1].id
+
+
 def test_demo_phones_are_possible_and_each_belongs_to_one_customer():
-    phones = [demo._phone(number) for number in range(0, demo.PHONES, 97)]
+    phones = [demo._phone(number) for number in range(0, tables.PHONES, 97)]
     assert len({*phones}) == len(phones)
     assert all(formats.parse_phone(phone, "GB") == phone for phone in phones)
-    fixed = [*(case.customer[1] for case in demo.CASES), demo.SHOP["whatsapp"], demo.BRANCHES[1]["whatsapp"]]
+    fixed = [*(case.customer[1] for case in tables.CASES), tables.SHOP["whatsapp"], tables.BRANCHES[1]["whatsapp"]]
     assert len({*fixed}) == len(fixed)
-    assert not {*fixed} & {demo._phone(number) for number in range(demo.MOBILES)}
+    assert not {*fixed} & {demo._phone(number) for number in range(tables.MOBILES)}
 
 
 def test_some_demo_customers_come_again_and_some_only_once(made):
@@ -203,7 +216,7 @@ def test_some_demo_customers_come_again_and_some_only_once(made):
     assert max(times) > 1
 
 
-@pytest.mark.parametrize("count", [1, 5, 12, 13, 59, 61, demo.BATCH, demo.BATCH + 1])
+@pytest.mark.parametrize("count", [1, 5, 12, 13, 59, 61, tables.BATCH, tables.BATCH + 1])
 def test_the_demo_makes_as_many_repairs_as_were_asked_for(count):
     _, rows, _ = book(count)
     assert [row["id"] for row in rows] == list(range(1, count + 1))
@@ -221,7 +234,7 @@ def test_the_demo_is_the_same_every_time_but_for_the_tokens():
 
 def test_a_demo_of_sixty_shows_every_state(made):
     now, rows = utcnow(), repairs()
-    start, end = formats.day_bounds(demo.ZONE, now)
+    start, end = formats.day_bounds(tables.ZONE, now)
     waiting = [repair for repair in rows if repair.status == Status.WAITING_PARTS]
     cancelled = [standing(repair)[-1] for repair in rows if repair.status == Status.CANCELLED]
     kinds = {event.kind for repair in rows for event in repair.events}
@@ -242,7 +255,7 @@ def test_a_demo_of_sixty_shows_every_state(made):
 @pytest.mark.parametrize("now", MOMENTS, ids=str)
 def test_the_demo_is_believable_at_any_hour(now):
     _, rows, events = book(300, now)
-    start, end = formats.day_bounds(demo.ZONE, now)
+    start, end = formats.day_bounds(tables.ZONE, now)
     assert all(event["at"] <= now for event in events)
     for _, story in groupby(events, key=lambda event: event["repair_id"]):
         assert all(earlier["at"] < later["at"] for earlier, later in pairwise(story))
@@ -259,9 +272,9 @@ def test_the_demo_is_believable_at_any_hour(now):
 def test_a_day_at_the_demo_s_bench_has_opening_hours():
     _, rows, events = book(2000)
     before_today = [event["at"] for event in events if event["at"].date() < MOMENTS[0].date()]
-    assert all(at.weekday() != demo.SUNDAY for at in before_today)
-    assert {at.astimezone(demo.ZoneInfo(demo.ZONE)).hour for at in before_today} <= {*range(9, 19)}
-    assert all(row["promised_at"] is None or row["promised_at"].weekday() != demo.SUNDAY for row in rows)
+    assert all(at.weekday() != tables.SUNDAY for at in before_today)
+    assert {at.astimezone(ZoneInfo(tables.ZONE)).hour for at in before_today} <= {*range(9, 19)}
+    assert all(row["promised_at"] is None or row["promised_at"].weekday() != tables.SUNDAY for row in rows)
 
 
 def test_of_many_demo_repairs_most_were_handed_back_long_ago():
@@ -305,7 +318,7 @@ def test_everyone_of_the_demo_signs_in_with_the_password_it_names(made):
     assert staff.keys() == {person["email"] for person in made["staff"]}
     for person in staff.values():
         assert auth.password_matches(password, person.password_hash)
-        auth.check_password(password, person.name, person.email, demo.SHOP["name"])
+        auth.check_password(password, person.name, person.email, tables.SHOP["name"])
 
 
 def test_the_demo_tells_a_person_who_to_sign_in_as_and_three_links(made):

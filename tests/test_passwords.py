@@ -54,6 +54,7 @@ def test_a_password_that_is_a_book_is_refused():
         "lamp lamp lamp ",
         "121212121212",
         "aabbaabbaabb",
+        "abcdacbdbadc",
         # A row of the keyboard or the alphabet.
         "123456789012",
         "098765432109",

@@ -171,7 +171,7 @@ def edit(repair: Repair, *, by: Staff, version: int, **details) -> None:
     before = [f"{_FIELDS[name]} (was: {_as_text(repair, name)})" for name in changed]
     for name in changed:
         setattr(repair, name, details[name])
-    _record(repair, by, Kind.EDITED, text="; ".join(before))
+    _record(repair, by, Kind.EDITED, text="; ".join(before), public=not {"item", "problem"}.isdisjoint(changed))
     db.session.commit()
 
 

@@ -59,7 +59,8 @@ def new():
             form.branch.errors = [str(refusal)]
         else:
             flash(f"{repair.code} is taken in.")
-            return redirect(url_for(".show", code=repair.code), 303)
+            then = "printing.receipt" if form.then.data == "receipt" else ".show"
+            return redirect(url_for(then, code=repair.code), 303)
         db.session.rollback()
     return _intake(form, customers.matching(form.phone.data, shop.country)), 422
 
@@ -253,7 +254,7 @@ def _change(code, doing, form, panel, action, values=dict):
     if error:
         db.session.rollback()
         stem = panel.split("/_")[1].removesuffix(".html")
-        failed = {"panel": stem, "action": request.endpoint, "text": error}
+        failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
         return refuse(panel, PAGE, status=status, also=also, **_panels(repair, form, failed))
     said = _SAID.get(panel) or f"Now {repair.stage.label}."
     return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_panels(repair))
@@ -288,10 +289,20 @@ def _panels(repair: Repair, form=None, failed=None) -> dict:
         "may_cancel": repair.status not in rules.CLOSED and me().may("repairs.cancel"),
         "promise_form": promise_form,
         "typed": form,
-        "failed": failed or {"panel": "", "action": "", "text": ""},
+        "failed": failed or {"panel": "", "action": "", "text": "", "typed": ""},
         "share": sharing.share(shop, repair),
         "qr": sharing.qr(sharing.tracking_url(shop, repair)),
     }
+
+
+def _homeless_text(repair: Repair, form) -> str:
+    """What was typed into a form that the panel, as it stands now, does not have any more; else ""."""
+    gone = {
+        forms.CancelForm: repair.closed,
+        forms.RevertForm: repair.status == Status.RECEIVED,
+        forms.PromiseForm: repair.closed,
+    }
+    return (form.reason.data or "") if gone.get(type(form)) else ""
 
 
 def _next_refusal(role: Role, status: Status, step: Status | None) -> str:

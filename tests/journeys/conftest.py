@@ -25,7 +25,7 @@ FLASK = [sys.executable, "-m", "flask"]
 
 
 def pytest_collection_modifyitems(items):
-    """Marks every journey, so that `-m "not browser"` leaves them out."""
+    """Marks every journey (those with the server alone too), so that `-m "not browser"` leaves them out."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -92,7 +92,6 @@ def serving(folder: Path, *, demo: int = 0):
 
 
 def _fill(environment, repairs) -> dict:
-    subprocess.run([*FLASK, "db", "upgrade"], cwd=ROOT, env=environment, check=True, capture_output=True)
     command = [*FLASK, "demo", "--repairs", str(repairs), "--json"]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)

@@ -43,7 +43,7 @@ def test_an_owner_sets_the_shop_up_and_takes_the_first_repair_in(browser, new_sh
     page.get_by_label("Name").fill("Rui")
     page.get_by_label("Item").fill("Orbea Gain")
     page.get_by_label("Problem").fill("Motor stutters")
-    page.get_by_role("button", name="Take in").click()
+    page.get_by_role("button", name="Take in", exact=True).click()
     page.wait_for_url("**/repairs/HB-AL-R0001")
     page.get_by_text("only works on this machine").wait_for()
 
@@ -89,7 +89,7 @@ def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
     page.locator(".known").get_by_text(known).wait_for()
     page.get_by_label("Item").fill("Kindle")
     page.get_by_label("Problem").fill("Frozen")
-    page.get_by_role("button", name="Take in").dblclick()
+    page.get_by_role("button", name="Take in", exact=True).dblclick()
     page.wait_for_url(re.compile(r"/repairs/TH-"))
     page.get_by_role("link", name=known).click()
     assert page.get_by_role("heading", name="2 repairs").is_visible()
@@ -207,11 +207,11 @@ def test_a_day_at_the_counter_without_javascript(counter, shop):
     page.get_by_role("link", name="New repair").click()
     page.get_by_label("Phone").fill("07700 900444")
     page.get_by_label("Item").fill("Brompton Electric P-Line")
-    page.get_by_role("button", name="Take in").click()
+    page.get_by_role("button", name="Take in", exact=True).click()
     assert page.get_by_label("Item").input_value() == "Brompton Electric P-Line"
     page.get_by_label("Problem").fill("Does not fold")
     page.get_by_label("Name").fill("Jonas")
-    page.get_by_role("button", name="Take in").click()
+    page.get_by_role("button", name="Take in", exact=True).click()
     page.locator("h1", has_text="Brompton Electric").wait_for()
     code = page.url.rsplit("/", 1)[1]
 

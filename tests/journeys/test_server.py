@@ -1,0 +1,115 @@
+"""What the person who runs the server meets: a start, or one sentence that says why there is none."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from urllib.request import urlopen
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from app.config import ROOT
+
+FLASK = [sys.executable, "-m", "flask"]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """An environment with an empty data folder, SQLite in it, and a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    clean = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "SECRET_KEY"}}
+    return clean | {"DATA_DIR": str(tmp_path / "data"), "HOST": "127.0.0.1", "PORT": port, "WORKERS": "1"}
+
+
+@contextmanager
+def started(environment):
+    """The server, once it answers; ended afterwards if it still runs."""
+    command = [*FLASK, "serve"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            lines = []
+            while "Booting worker" not in "".join(lines[-1:]):
+                line = process.stdout.readline()
+                assert line, "".join(lines)
+                lines.append(line)
+            process.printed = "".join(lines)
+            yield process
+        finally:
+            process.kill()
+
+
+def refused(environment) -> str:
+    """What a start that fails says."""
+    done = subprocess.run([*FLASK, "serve"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_start_prints_the_way_in_and_ends_when_it_is_told_to(environment):
+    with started(environment) as server:
+        address = f"http://localhost:{environment['PORT']}"
+        assert re.search(rf"{address}/setup\?code=[0-9A-F]{{4}}-[0-9A-F]{{4}}-[0-9A-F]{{4}}\s", server.printed)
+        with urlopen(f"{address}/healthz") as answer:
+            assert answer.read() == b"ok\n"
+
+        server.send_signal(signal.SIGHUP)
+        time.sleep(1.5)
+        with urlopen(f"{address}/healthz") as answer:
+            assert answer.status == 200
+
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0
+
+
+def test_a_port_in_use_is_one_sentence(environment):
+    with socket.create_server(("127.0.0.1", int(environment["PORT"]))):
+        said = refused(environment)
+    assert said.strip().count("\n") == 0
+    assert f"Port {environment['PORT']} on 127.0.0.1 cannot be used" in said
+
+
+def test_a_wrong_setting_is_one_sentence(environment):
+    said = refused(environment | {"THREADS": "many"})
+    assert said == "THREADS must be a whole number from 1 to 256; it is 'many'.\n"
+
+
+def test_a_data_folder_that_cannot_be_is_one_sentence(environment, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    said = refused(environment | {"DATA_DIR": str(tmp_path / "file" / "data")})
+    assert said.strip().count("\n") == 0
+    assert "cannot be written" in said
+
+
+def test_a_database_that_cannot_be_reached_is_one_sentence(environment):
+    said = refused(environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+    assert said.startswith("The database cannot be opened")
+    assert said.strip().count("\n") == 0
+
+
+def test_a_database_of_a_newer_version_is_left_alone(environment):
+    subprocess.run([*FLASK, "demo", "--repairs", "1"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    engine = create_engine(f"sqlite:///{environment['DATA_DIR']}/readylight.db")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    said = refused(environment)
+    assert said.startswith("The database is newer than this program")
+    assert said.strip().count("\n") == 0
+
+
+def test_an_older_database_is_copied_before_it_is_brought_up_to_date(environment, tmp_path):
+    subprocess.run([*FLASK, "demo", "--repairs", "3"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run([*FLASK, "db", "downgrade"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with started(environment):
+        copies = list((tmp_path / "data" / "backups").glob("before-upgrade-*.db"))
+    assert len(copies) == 1
+    assert copies[0].stat().st_mode & 0o777 == 0o600
