@@ -17,9 +17,10 @@ def create_app(overrides: dict | None = None) -> Flask:
         static_folder="../static",
         instance_path=settings["DATA_DIR"],
     )
+    # Enough for a long form, far from enough to fill the memory. A view that takes files says how much it takes; these
+    # are read to the disk, and the text beside them is still held to this.
+    app.config.update(MAX_CONTENT_LENGTH=1024 * 1024, MAX_FORM_MEMORY_SIZE=1024 * 1024)
     app.config.update(settings)
-    # Enough for a long form, far from enough to fill the memory.
-    app.config.setdefault("MAX_CONTENT_LENGTH", 1024 * 1024)
 
     web.init_app(app)
     db.init_app(app)

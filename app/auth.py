@@ -17,7 +17,7 @@ from sqlalchemy import delete, func, select
 from werkzeug.local import LocalProxy
 from wtforms import EmailField, HiddenField, PasswordField
 
-from . import rules
+from . import formats, rules
 from .db import db, utcnow
 from .models import Shop, SignIn, Staff, get_shop
 from .rules import Role
@@ -183,7 +183,7 @@ def _gate():
         return None
     if wants_panel():
         return error_page(401)
-    return redirect(url_for("auth.login", next=request.full_path.rstrip("?") if request.method == "GET" else None))
+    return redirect(url_for("auth.login", next=request.full_path.rstrip("?") if request.method != "POST" else None))
 
 
 def demand(permission: str) -> None:
@@ -207,7 +207,7 @@ class LoginForm(Form):
 
 
 def _email() -> str:
-    return request.form.get("email", "").strip().casefold()[:254]
+    return formats.clean_line(request.form.get("email")).casefold()[:254]
 
 
 def _known_browser() -> str:
@@ -240,7 +240,7 @@ def login():
     if get_shop() is None:
         return redirect(url_for("shop.setup"))
     form = LoginForm()
-    if request.method == "GET":
+    if request.method != "POST":
         if current_user.is_authenticated:
             return redirect(local_path(request.args.get("next")))
         form.next.data = request.args.get("next", "")

@@ -1,10 +1,10 @@
-"""Copies of the database that are whole even while the shop works."""
+"""Copies of the database and the photos that are whole even while the shop works."""
 
 import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -61,6 +61,39 @@ def _dump_postgresql(database, target: Path) -> Path:
     part.chmod(0o600)
     part.replace(target)
     return target
+
+
+def copy_photos(source: Path, beside: Path) -> Path | None:
+    """Copies the folder of photos to where a copy of the database was just made; None when there are no photos.
+
+    After the database, never before. A photo's files are there before its row and go after it, so what the copied
+    rows name is there to be copied, but for a photo that was removed in between. The other way round a photo that
+    was added in between would be lost. Raises BackupFailed.
+    """
+    if not source.is_dir():
+        return None
+    target = beside.with_name(f"photos-{beside.stem.partition('-')[2]}")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.mkdir(mode=0o700)
+        for picture in source.glob("*/*.jpg"):
+            (part / picture.parent.name).mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):
+                _copy_picture(picture, part / picture.parent.name / picture.name)
+    except OSError as problem:
+        shutil.rmtree(part, ignore_errors=True)
+        raise BackupFailed(f"The photos could not be copied to {target}: {problem}") from problem
+    return part.rename(target)
+
+
+def _copy_picture(source: Path, target: Path) -> None:
+    # A picture never changes: on the same disk its copy is a second name for it, which takes neither time nor room.
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def keep_newest(folder: Path, count: int, *, name: str) -> None:

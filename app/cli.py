@@ -18,6 +18,7 @@ from . import auth, backup
 from .config import ROOT, BadSetting
 from .db import db
 from .demo import fill as demo
+from .repairs import photos
 
 COPIES_KEPT = 10
 
@@ -105,10 +106,13 @@ def _gunicorn_arguments(config) -> list[str]:
 @click.command("backup")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
 def backup_command(folder):
-    """Copy the database to FOLDER (default: backups in the data folder) while the shop works."""
+    """Copy database and photos to FOLDER (default: backups in the data folder) while the shop works."""
     folder = folder or Path(current_app.config["DATA_DIR"]) / "backups"
     try:
-        click.echo(backup.copy_database(current_app.config["SQLALCHEMY_DATABASE_URI"], folder))
+        copy = backup.copy_database(current_app.config["SQLALCHEMY_DATABASE_URI"], folder)
+        click.echo(copy)
+        if pictures := backup.copy_photos(photos.folder(), beside=copy):
+            click.echo(pictures)
     except backup.BackupFailed as problem:
         raise click.ClickException(str(problem)) from None
 

@@ -4,6 +4,7 @@ Every setting is a line of SETTINGS; the README's table is tested against it. No
 code base looks at the environment.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -116,11 +117,14 @@ def _secret_key(data: Path) -> str:
     file = data / "secret_key"
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # O_EXCL: of two processes that start together one makes the key and the other reads it.
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+        if not file.exists():
+            part = data / f"secret_key.{os.getpid()}"
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
+                new.write(secrets.token_urlsafe(48))
+            # Of two processes that start together one puts its key there, and both read that one, whole.
+            with contextlib.suppress(FileExistsError):
+                os.link(part, file)
+            part.unlink()
     except OSError as problem:
         raise BadSetting(f"The data folder {data} cannot be written: {problem.strerror}.") from None
     try:

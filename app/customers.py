@@ -124,7 +124,7 @@ def index():
     return render_template("customers/index.html", rows=rows, total=total, page=page, pages=pages, q=wanted.q.data)
 
 
-@bp.get("/<int:customer_id>")
+@bp.get("/<int(max=2147483647):customer_id>")
 def show(customer_id):
     """A customer and all their repairs."""
     customer = get_customer(customer_id, "customers.view")
@@ -138,12 +138,12 @@ def show(customer_id):
     return render_template("customers/show.html", customer=customer, repairs=repairs)
 
 
-@bp.route("/<int:customer_id>/edit", methods=["GET", "POST"])
+@bp.route("/<int(max=2147483647):customer_id>/edit", methods=["GET", "POST"])
 def edit(customer_id):
     """The form that changes a customer; POST changes them."""
     customer = get_customer(customer_id, "customers.edit")
     form = CustomerForm(obj=customer)
-    if request.method == "GET":
+    if request.method != "POST":
         form.phone.data = formats.format_phone(customer.phone, get_shop().country)
     elif form.validate():
         phone = formats.parse_phone(form.phone.data, get_shop().country)

@@ -24,13 +24,17 @@ def parse_phone(text: str, country: str) -> str:
     Takes what people write; country (ISO 3166, two letters) is where a number without + belongs.
     Raises ValueError with a sentence for the person who typed it.
     """
-    try:
-        number = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        raise ValueError("This is not a phone number.") from None
-    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise ValueError("This phone number has too few or too many digits. Start with + for another country.")
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    # Most of the world dials 00 for +, and people write it so in countries too that dial something else.
+    for written in (text, re.sub(r"^\s*00", "+", text)):
+        try:
+            number = phonenumbers.parse(written, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE:
+            return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if len(re.sub(r"\D", "", text)) < 3:
+        raise ValueError("This is not a phone number.")
+    raise ValueError("This phone number has too few or too many digits. Start with + for another country.")
 
 
 def format_phone(e164: str, country: str = "") -> str:
@@ -177,7 +181,10 @@ def to_local_input(at: datetime, zone: str) -> str:
 def from_local_input(text: str, zone: str) -> datetime:
     """The moment a <input type=datetime-local> means in the shop's zone, in UTC. Raises ValueError."""
     try:
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
+        at = datetime.fromisoformat(text.strip())
+        if at.tzinfo:
+            raise ValueError("a zone of its own")
+        return at.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
     except (ValueError, OverflowError):
         raise ValueError("Write the date and time as 2026-11-23 18:00.") from None
 

@@ -173,12 +173,12 @@ class Event(db.Model):
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     kind: Mapped[str] = mapped_column(WORD)
-    # What changed: statuses for a move, ISO 8601 times for a promise; None where nothing was or is.
-    old: Mapped[str | None] = mapped_column(String(32))
-    new: Mapped[str | None] = mapped_column(String(32))
+    # From what to what: statuses for a move, ISO 8601 times for a promise; for an edit, new names the fields.
+    old: Mapped[str | None] = mapped_column(String(80))
+    new: Mapped[str | None] = mapped_column(String(80))
     # The reason, the note, the update, or what was edited.
     text: Mapped[str] = mapped_column(Text, default="")
-    # Whether the customer sees it: the text, or for an edit its effect.
+    # Whether the customer reads the text.
     public: Mapped[bool] = mapped_column(default=False)
 
     repair: Mapped[Repair] = relationship(back_populates="events")
@@ -193,6 +193,22 @@ class Event(db.Model):
     def new_promise(self) -> datetime | None:
         """The promise since, for an event that changed it."""
         return datetime.fromisoformat(self.new) if self.kind == Kind.PROMISED and self.new else None
+
+
+class Photo(db.Model):
+    """A picture of what was left, which only staff sees. repairs.photos keeps its files."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    repair_id: Mapped[int] = mapped_column(ForeignKey("repair.id"), index=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
+    # The stem of the files' names: made by us, and never used again.
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    # Of the full picture, in pixels.
+    width: Mapped[int]
+    height: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    staff: Mapped[Staff] = relationship()
 
 
 def customer_search(name: str, phone: str, email: str) -> str:

@@ -55,6 +55,8 @@ class Kind(StrEnum):
     UPDATED = "updated"
     EDITED = "edited"
     LINK_REPLACED = "link_replaced"
+    PHOTO_ADDED = "photo_added"
+    PHOTO_REMOVED = "photo_removed"
 
 
 class Refused(Exception):
@@ -70,6 +72,8 @@ STEPS = (S.RECEIVED, S.DIAGNOSING, S.WAITING_PARTS, S.REPAIRING, S.TESTING, S.RE
 PATH = tuple(step for step in STEPS if step != S.WAITING_PARTS)
 PAUSABLE = frozenset({S.DIAGNOSING, S.REPAIRING, S.TESTING})
 CLOSED = frozenset({S.DELIVERED, S.CANCELLED})
+# Enough for every side of a thing and its scratches.
+MOST_PHOTOS = 12
 MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.CANCELLED})
 
 LABELS = {
@@ -132,6 +136,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "repairs.note": _EVERYONE,
     "repairs.update": _EVERYONE,
     "repairs.promise": _EVERYONE,
+    "repairs.photo": _BENCH,
     # Whose turn it is depends on where the move leads: see movers().
     "repairs.advance": _EVERYONE,
     "repairs.jump": _EVERYONE,
@@ -145,6 +150,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "settings": frozenset({Role.OWNER}),
 }
 _DOING = {
+    "repairs.photo": "add or remove photos",
     "repairs.pause": "pause a repair",
     "repairs.resume": "resume a repair",
     "repairs.revert": "undo a move",
@@ -241,6 +247,15 @@ def cancel(status: Status) -> Status:
 def _not_waiting(status: Status) -> None:
     if status == S.WAITING_PARTS:
         raise Refused("While it waits for parts, a repair can only be resumed or cancelled.")
+
+
+def demand_room(present: int, more: int) -> None:
+    """Raises Refused unless a repair with so many photos may have so many more."""
+    if present + more <= MOST_PHOTOS:
+        return
+    room = MOST_PHOTOS - present
+    left = f"there is room for {room} more" if room else "remove one first"
+    raise Refused(f"A repair has {MOST_PHOTOS} photos at most; {left}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def setup():
         abort(404)
     form = SetupForm()
     form.offer_choices()
-    if request.method == "GET":
+    if request.method != "POST":
         form.setup_code.data = request.args.get("code", "")
         form.country.data, form.timezone.data, form.currency.data = "GB", "Europe/London", "GBP"
         # The one time a request's own address is used: as a proposal that the owner confirms.
@@ -228,7 +228,7 @@ def settings():
     shop = get_shop()
     form = ShopForm(obj=shop)
     form.offer_choices()
-    if request.method == "GET":
+    if request.method != "POST":
         form.phone.data = formats.format_phone(shop.phone, shop.country)
         form.whatsapp.data = formats.format_phone(shop.whatsapp, shop.country) if shop.whatsapp else ""
     elif form.validate():
@@ -260,7 +260,7 @@ def new_branch():
     return _branch_page(Branch(), BranchForm())
 
 
-@bp.route("/settings/branches/<int:branch_id>", methods=["GET", "POST"])
+@bp.route("/settings/branches/<int(max=2147483647):branch_id>", methods=["GET", "POST"])
 def edit_branch(branch_id):
     """The form that changes a branch; POST changes it."""
     auth.demand("settings")
@@ -270,7 +270,7 @@ def edit_branch(branch_id):
 
 def _branch_page(branch, form):
     shop, is_new = get_shop(), branch.id is None
-    if request.method == "GET":
+    if request.method != "POST":
         form.phone.data = formats.format_phone(branch.phone, shop.country) if branch.phone else ""
         form.whatsapp.data = formats.format_phone(branch.whatsapp, shop.country) if branch.whatsapp else ""
     elif form.validate() and _branch_is_unique(branch, form, is_new):

@@ -90,13 +90,13 @@ def new():
     return _page(Staff(), StaffForm())
 
 
-@bp.route("/settings/staff/<int:staff_id>", methods=["GET", "POST"])
+@bp.route("/settings/staff/<int(max=2147483647):staff_id>", methods=["GET", "POST"])
 def edit(staff_id):
     """The form that changes a person; POST changes them."""
     auth.demand("settings")
     person = db.session.get(Staff, staff_id) or abort(404)
     form = StaffForm(obj=person)
-    if request.method == "GET":
+    if request.method != "POST":
         form.branch.data = person.branch_id or 0
     return _page(person, form)
 

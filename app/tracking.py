@@ -6,9 +6,11 @@ price is ever in it.
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, current_app, request
 from sqlalchemy import bindparam, select
@@ -27,7 +29,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, no-cache",
 }
-TOKEN_LENGTH = 22
+TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 # Built once: building a statement costs more than running it.
 _STATE = (
@@ -39,6 +41,7 @@ _STATE = (
         Repair.moved_at,
         Shop.version.label("shop_version"),
         Shop.link_days,
+        Shop.timezone,
     )
     .join(Shop, Shop.id == 1)
     .where(Repair.token == bindparam("token"))
@@ -121,7 +124,10 @@ def show(token):
         return _unknown()
     if _ended(state):
         return _gone(state)
-    return _answer(state, "tracking/show.html", token, request.if_none_match.contains_weak)
+    # A copy with a countdown in it knows the time of its making, so it is good for one reading only.
+    counting = state.promised_at is not None and state.promised_at > utcnow()
+    is_present = (lambda tag: False) if counting else request.if_none_match.contains_weak
+    return _answer(state, "tracking/show.html", token, is_present)
 
 
 @bp.get("/t/<token>/live")
@@ -137,7 +143,7 @@ def live(token):
 
 def _state(token: str):
     """What decides the answer, in one indexed read; None for a token that nothing has."""
-    if len(token) != TOKEN_LENGTH:
+    if not TOKEN.fullmatch(token):
         return None
     return db.session.execute(_STATE, {"token": token}).one_or_none()
 
@@ -152,9 +158,16 @@ def _ended(state) -> bool:
 
 
 def _tag(state) -> str:
-    """Names one state of the page: it changes with the repair, the shop, the program, and when a promise passes."""
-    late = int(state.promised_at is not None and state.promised_at <= utcnow())
-    return f"{state.version}.{state.shop_version}.{late}.{current_app.config['TRACKING_BUILD']}"
+    """Names one state of the page.
+
+    It changes with the repair, the shop and the program, and with the clock where the page says a word
+    about it: at midnight in the shop ("today"), and as a repair gets later ("5 minutes ago").
+    """
+    now = utcnow()
+    late = int((now - state.promised_at).total_seconds()) if state.promised_at else -1
+    late = -1 if late < 0 else late // 60 if late < 3600 else 60 + late // 3600
+    day = now.astimezone(ZoneInfo(state.timezone)).toordinal()
+    return f"{state.version}.{state.shop_version}.{day}.{late}.{current_app.config['TRACKING_BUILD']}"
 
 
 def _answer(state, template, token, is_present):
@@ -231,11 +244,14 @@ def _lines(status, held, received_at, moves) -> list[Line]:
 
 def _changed_at(repair: Repair, events: list[Event]) -> datetime:
     """When something that the customer sees last changed: what only staff sees does not count."""
-    internal = {Kind.NOTED, Kind.LINK_REPLACED}
-    return max(
-        (event.at for event in events if event.kind not in internal and (event.kind != Kind.EDITED or event.public)),
-        default=repair.received_at,
+    internal = {Kind.NOTED, Kind.LINK_REPLACED, Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED}
+    shown = {"item", "problem"}
+    news = (
+        event.at
+        for event in events
+        if event.kind not in internal and not (event.kind == Kind.EDITED and shown.isdisjoint((event.new or "").split()))
     )
+    return max(news, default=repair.received_at)
 
 
 def _unknown():

@@ -9,7 +9,7 @@ import re
 import secrets
 from pathlib import Path
 
-from flask import Flask, current_app, flash, g, make_response, redirect, render_template, request
+from flask import Flask, current_app, flash, g, make_response, redirect, render_template, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, CSRFProtect
@@ -70,6 +70,7 @@ def init_app(app: Flask):
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(now=now, theme=theme)
+    app.before_request(_allow_files)
     csrf.init_app(app)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _http_error)
@@ -85,6 +86,16 @@ def public(view):
     """Marks a view that needs no sign-in. Every other page is closed."""
     view.is_public = True
     return view
+
+
+def takes_files(most_bytes: int):
+    """Marks a view that may be sent more than text, up to so many bytes, by whoever is signed in."""
+
+    def mark(view):
+        view.most_bytes = most_bytes
+        return view
+
+    return mark
 
 
 def wants_panel() -> bool:
@@ -113,6 +124,13 @@ def refuse(panel: str, page: str, *, status: int, also: tuple[str, ...] = (), **
     return render_template("_panels.html", panel=panel, also=also, said="", **values), status
 
 
+def _allow_files():
+    # The body is read before the gate asks the database who it is. The cookie says enough to keep strangers from
+    # filling the disk with what nobody will look at.
+    if "_user_id" in session:
+        request.max_content_length = getattr(current_app.view_functions.get(request.endpoint), "most_bytes", None)
+
+
 # --- forms --------------------------------------------------------------------------------------
 
 
@@ -126,7 +144,7 @@ class Form(FlaskForm):
         def bind_field(self, form, unbound_field, options):
             filters = unbound_field.kwargs.get("filters", ())
             kind = unbound_field.field_class.__name__
-            if kind in {"StringField", "TelField", "EmailField", "SearchField", "URLField"}:
+            if kind in {"StringField", "TelField", "EmailField", "URLField", "HiddenField"}:
                 filters = (*filters, formats.clean_line)
             elif kind == "TextAreaField":
                 filters = (*filters, formats.clean_text)
@@ -260,15 +278,26 @@ def _add_headers(response):
 def _serve_static(app: Flask):
     """Static files straight from memory, each address with its content's hash and so good for ever."""
     root = Path(app.static_folder)
-    whitenoise = WhiteNoise(
-        app.wsgi_app,
+    for packed in root.rglob("*.gz"):
+        # Whoever edits a file and restarts by hand sees the edit, not the copy that was packed before it.
+        if packed.stat().st_mtime < packed.with_suffix("").stat().st_mtime:
+            packed.unlink(missing_ok=True)
+    pages = app.wsgi_app
+    files = WhiteNoise(
+        pages,
         root=str(root),
         prefix="static/",
         max_age=None,
         immutable_file_test=lambda path, url: True,
         add_headers_function=lambda headers, path, url: [headers.setdefault(*item) for item in HEADERS.items()],
     )
-    app.wsgi_app = whitenoise
+
+    def static_or_page(environ, start_response):
+        # WhiteNoise refuses other methods in its own words, without our headers.
+        answer = files if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else pages
+        return answer(environ, start_response)
+
+    app.wsgi_app = static_or_page
     hashes = {
         str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
         for file in root.rglob("*")

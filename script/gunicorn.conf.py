@@ -25,6 +25,7 @@ def on_starting(server):
     import flask_sqlalchemy
     import flask_wtf
     import phonenumbers
+    import PIL.Image
     import segno
     import sqlalchemy.dialects.sqlite
     import whitenoise

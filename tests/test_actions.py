@@ -106,7 +106,7 @@ VERBS = {
     "edit": (
         {"status": "received"},
         lambda repair, **who: actions.edit(repair, **DETAILS | {"item": "iPhone 12"}, **who),
-        ("edited", None, None, "item (was: iPhone 13)", False),
+        ("edited", None, "item", "item (was: iPhone 13)", False),
     ),
 }
 
@@ -629,6 +629,25 @@ def test_what_was_empty_was_nothing_and_nobody(ana):
     repair = make_repair()
     actions.edit(repair, by=ana, version=repair.version, **DETAILS | {"technician_id": ana.id, "estimate": 0})
     assert last_event(stored(repair)).text == "technician (was: nobody); price estimate (was: nothing)"
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({"item": "Nikon FM2"}, True),
+        ({"problem": "It fell."}, True),
+        ({"serial": "N7", "problem": "It fell."}, True),
+        ({"serial": "N7"}, False),
+        ({"accessories": "Case"}, False),
+        ({"estimate": 100}, False),
+    ],
+)
+def test_an_edit_counts_for_the_customer_when_it_changes_what_their_page_shows(change, seen, ana):
+    repair = make_repair()
+    actions.edit(repair, by=ana, version=repair.version, **DETAILS | change)
+    fields = set(last_event(stored(repair)).new.split())
+    assert fields == set(change)
+    assert (not fields.isdisjoint({"item", "problem"})) is seen
 
 
 def test_an_edit_that_changes_nothing_leaves_no_trace(ana):

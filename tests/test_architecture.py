@@ -25,6 +25,7 @@ RANKS = {
     "customers": 5,
     "repairs.forms": 5,
     "repairs.queries": 5,
+    "repairs.photos": 5,
     "repairs.actions": 6,
     "demo.tables": 5,
     "demo.stories": 6,
@@ -184,26 +185,42 @@ def test_every_page_is_closed_unless_it_is_on_the_list_of_public_ones(app):
     assert is_open == PUBLIC
 
 
+def address(rule) -> str:
+    """A rule's address, with something in each of its places."""
+    text = re.sub(r"<any\((\w+).*?\):\w+>", r"\1", rule.rule)
+    return re.sub(r"<.+?>", "TH-MN-R0001", re.sub(r"<int\b.*?:\w+>", "1", text))
+
+
 def test_a_stranger_is_shown_the_door_at_every_closed_page(app, shop, anyone):
-    values = {"code": "TH-MN-R0001", "customer_id": 1, "branch_id": 1, "staff_id": 1}
-    door = app.url_map.bind("localhost")
     tried = 0
     for rule in app.url_map.iter_rules():
         if rule.endpoint in PUBLIC:
             continue
-        url = door.build(rule.endpoint, {name: values[name] for name in rule.arguments})
         for method in rule.methods & {"GET", "POST", "PUT", "PATCH", "DELETE"}:
             form = {"csrf_token": anyone.csrf_token()} if method != "GET" else None
-            answer = anyone.open(url, method=method, data=form)
-            assert answer.status_code in {302, 303}, f"{method} {url}"
-            assert answer.headers["Location"].startswith("/login"), f"{method} {url}"
+            answer = anyone.open(address(rule), method=method, data=form)
+            assert answer.status_code in {302, 303}, f"{method} {address(rule)}"
+            assert answer.headers["Location"].startswith("/login"), f"{method} {address(rule)}"
             tried += 1
     assert tried > 30
 
 
 def test_nothing_is_changed_by_looking(app):
     """An address that takes GET and more is a form's own page; one that changes things takes POST alone."""
-    verbs = {"advance", "jump", "pause", "resume", "revert", "cancel", "promise", "notes", "updates", "link", "logout"}
+    verbs = {
+        "advance",
+        "jump",
+        "pause",
+        "resume",
+        "revert",
+        "cancel",
+        "promise",
+        "notes",
+        "updates",
+        "photos",
+        "link",
+        "logout",
+    }
     for rule in app.url_map.iter_rules():
         if rule.rule.rpartition("/")[2] in verbs:
             assert rule.methods - {"OPTIONS"} == {"POST"}, rule.rule

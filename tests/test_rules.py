@@ -40,6 +40,7 @@ PERMISSIONS = {
     "repairs.revert": "OM",
     "repairs.cancel": "OM",
     "repairs.link": "OM",
+    "repairs.photo": "OMT",
     "customers.view": "OMTF",
     "customers.edit": "OMF",
     "settings": "O",
@@ -50,6 +51,7 @@ REFUSALS = {
     "repairs.revert": "Only an owner or a manager may undo a move.",
     "repairs.cancel": "Only an owner or a manager may cancel a repair.",
     "repairs.link": "Only an owner or a manager may replace a tracking link.",
+    "repairs.photo": "Only an owner, a manager or a technician may add or remove photos.",
     "customers.edit": "Only an owner, a manager or the front desk may change a customer.",
     "settings": "Only an owner may change the settings.",
 }

@@ -2,12 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from .. import customers, formats, rules
 from ..db import db, utcnow
-from ..models import Branch, Event, Repair, Shop, Staff, get_shop
+from ..models import Branch, Event, Photo, Repair, Shop, Staff, get_shop
 from ..rules import Kind, Refused, Role, Status
+from . import photos
 
 
 class Stale(Exception):
@@ -43,7 +44,7 @@ def take_in(
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
     # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
-    branch = db.session.get(Branch, branch_id, with_for_update=True)
+    branch = db.session.get(Branch, branch_id, with_for_update=True, populate_existing=True)
     if branch is None:
         raise Refused("This branch does not exist any more.")
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
@@ -151,6 +152,43 @@ def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
     db.session.commit()
 
 
+def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
+    """Keeps pictures, which only staff sees: all of the uploads (photos.store says what these are), or none."""
+    _check_version(repair, version)
+    rules.demand_room(_photo_count(repair), len(uploads))
+    # Shrinking takes seconds, through which nobody else should wait for the lock. So it is let go of, and what was
+    # checked is checked again once the files are there.
+    db.session.rollback()
+    pictures = photos.store(uploads)
+    try:
+        db.session.refresh(repair, with_for_update={"of": Repair})
+        _check_version(repair, version)
+        db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
+        _record(repair, by, Kind.PHOTO_ADDED, text=f"{len(pictures)} photo{'s' if len(pictures) > 1 else ''}")
+        db.session.commit()
+    except BaseException:
+        photos.remove(*(picture.name for picture in pictures))
+        raise
+
+
+def remove_photo(repair: Repair, photo_id: int, *, by: Staff, version: int) -> None:
+    """Removes a photo for good."""
+    _check_version(repair, version)
+    photo = db.session.get(Photo, photo_id)
+    if photo is None or photo.repair_id != repair.id:
+        raise Refused("This repair has no such photo.")
+    name = photo.name
+    db.session.delete(photo)
+    _record(repair, by, Kind.PHOTO_REMOVED)
+    db.session.commit()
+    # Last: a row without its picture would be worse than a picture without its row.
+    photos.remove(name)
+
+
+def _photo_count(repair: Repair) -> int:
+    return db.session.scalar(select(func.count()).select_from(Photo).where(Photo.repair_id == repair.id))
+
+
 _FIELDS = {
     "item": "item",
     "problem": "problem",
@@ -171,7 +209,7 @@ def edit(repair: Repair, *, by: Staff, version: int, **details) -> None:
     before = [f"{_FIELDS[name]} (was: {_as_text(repair, name)})" for name in changed]
     for name in changed:
         setattr(repair, name, details[name])
-    _record(repair, by, Kind.EDITED, text="; ".join(before), public=not {"item", "problem"}.isdisjoint(changed))
+    _record(repair, by, Kind.EDITED, new=" ".join(changed), text="; ".join(before))
     db.session.commit()
 
 

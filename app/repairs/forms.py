@@ -3,6 +3,7 @@
 import secrets
 from datetime import datetime
 
+from flask_wtf.file import MultipleFileField
 from wtforms import (
     BooleanField,
     EmailField,
@@ -96,6 +97,8 @@ class IntakeForm(ItemFields, PromiseFields, Form):
         ],
     )
     name = StringField("Name", [Length(max=120)])
+    # The name typed before the number turned out to be somebody else's: good again once the number is corrected.
+    other_name = HiddenField(filters=[formats.clean_line], validators=[Length(max=120)])
     email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
     note = TextAreaField("Internal note", [Length(max=2000)])
     branch = SelectField("Branch", coerce=int)
@@ -147,6 +150,10 @@ class TextForm(VersionForm):
     """A note or an update."""
 
     text = TextAreaField("Text", [Needed("Write something first."), Length(max=2000)])
+
+
+class PhotosForm(VersionForm):
+    photos = MultipleFileField("Photos", [Needed("Choose a photo first.")])
 
 
 class _BoardQuery(QueryForm):

@@ -1,5 +1,6 @@
 """Reads: one repair, the board, and what people are looking for."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import contains_eager, joinedload
 
 from .. import auth, formats, rules
 from ..db import db
-from ..models import Branch, Customer, Event, Repair, Shop, Staff
+from ..models import Branch, Customer, Event, Photo, Repair, Shop, Staff
 from ..rules import Role, Status
 
 PAGE_SIZE = 50
@@ -22,6 +23,8 @@ def get_repair(code: str, doing: str) -> Repair:
 
     For a POST the row is locked until the action commits, so that what was checked still holds.
     """
+    if not re.fullmatch(r"[\w-]{1,20}", code):
+        abort(404)
     query = (
         select(Repair)
         .where(Repair.code == code.upper())
@@ -40,6 +43,18 @@ def history(repair: Repair) -> list[Event]:
     """Everything that happened to a repair, oldest first, with who did it."""
     query = select(Event).where(Event.repair_id == repair.id).options(joinedload(Event.staff)).order_by(Event.id)
     return list(db.session.scalars(query))
+
+
+def photos(repair: Repair) -> list[Photo]:
+    """A repair's photos, in the order in which they were added, with who did it."""
+    query = select(Photo).where(Photo.repair_id == repair.id).options(joinedload(Photo.staff)).order_by(Photo.id)
+    return list(db.session.scalars(query))
+
+
+def get_photo(repair: Repair, name: str) -> Photo:
+    """The repair's photo with that name; else 404."""
+    photo = db.session.scalar(select(Photo).where(Photo.repair_id == repair.id, Photo.name == name))
+    return photo or abort(404)
 
 
 def technicians() -> list[Staff]:

@@ -7,14 +7,15 @@ from ..auth import me
 from ..db import db
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
-from ..web import choices, now, refuse, respond
-from . import actions, forms, queries
+from ..web import choices, now, refuse, respond, takes_files
+from . import actions, forms, photos, queries
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
 
 PAGE = "repairs/show.html"
 STATUS, PROMISE, HISTORY = "repairs/_status.html", "repairs/_promise.html", "repairs/_history.html"
-NOTES, UPDATES, CARD = "repairs/_notes.html", "repairs/_updates.html", "sharing/_tracking_card.html"
+NOTES, UPDATES, PHOTOS = "repairs/_notes.html", "repairs/_updates.html", "repairs/_photos.html"
+CARD = "sharing/_tracking_card.html"
 
 
 @bp.get("")
@@ -39,7 +40,7 @@ def new():
     form.offer_technicians(queries.technicians())
     form.offer_picks(shop, now(), none="No promise")
     form.branch.choices = choices((branch.id, branch.name) for branch in queries.branches())
-    if request.method == "GET":
+    if request.method != "POST":
         form.branch.data = me().branch_id or form.branch.choices[0].value
         return _intake(form, [])
     if form.validate():
@@ -66,12 +67,13 @@ def new():
 
 
 def _take_in(form, shop) -> Repair:
+    phone = formats.parse_phone(form.phone.data, shop.country)
     return actions.take_in(
         shop,
         form.branch.data,
         by=me(),
-        phone=formats.parse_phone(form.phone.data, shop.country),
-        name=form.name.data,
+        phone=phone,
+        name=form.name.data or (form.other_name.data if customers.by_phone(phone) is None else ""),
         email=form.email.data,
         note=form.note.data,
         promised_at=form.promised_at(shop),
@@ -220,14 +222,40 @@ def link(code):
     return _change(code, "repairs.link", forms.VersionForm(), CARD, actions.replace_link)
 
 
-_PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, HISTORY)
+@bp.post("/<code>/photos")
+@takes_files(photos.MOST_BYTES)
+def add_photos(code):
+    """Adds photos, several at once."""
+    form = forms.PhotosForm()
+    return _change(code, "repairs.photo", form, PHOTOS, actions.add_photos, lambda: {"uploads": form.photos.data})
+
+
+@bp.post("/<code>/photos/<int(max=2147483647):photo_id>/remove")
+def remove_photo(code, photo_id):
+    """Removes a photo."""
+    form = forms.VersionForm()
+    return _change(code, "repairs.photo", form, PHOTOS, actions.remove_photo, lambda: {"photo_id": photo_id})
+
+
+@bp.get("/<code>/photos/<name>.jpg", defaults={"size": photos.FULL})
+@bp.get("/<code>/photos/<name>-small.jpg", defaults={"size": photos.SMALL})
+def photo(code, name, size):
+    """The picture itself."""
+    repair = queries.get_repair(code, "repairs.view")
+    photo = queries.get_photo(repair, name)
+    return photos.serve(photo.name, size, called=f"{repair.code}-{photo.id}{size}.jpg")
+
+
+_PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, PHOTOS, HISTORY)
 # Which other panels a change shows in, beside its own and the history.
 _ALSO = {STATUS: (PROMISE, CARD), PROMISE: (STATUS,)}
 _SAID = {
-    PROMISE: "Promise saved.",
-    NOTES: "Note added.",
-    UPDATES: "The customer can read it now.",
-    CARD: "New link made.",
+    actions.promise: "Promise saved.",
+    actions.add_note: "Note added.",
+    actions.add_update: "The customer can read it now.",
+    actions.replace_link: "New link made.",
+    actions.add_photos: "Photos added.",
+    actions.remove_photo: "Photo removed.",
 }
 
 
@@ -245,7 +273,8 @@ def _change(code, doing, form, panel, action, values=dict):
             action(repair, by=me(), version=form.version.data, **values())
         except actions.Stale:
             # Somebody changed something: every panel shows how it stands, the form's own keeps what was typed.
-            error, status = _who_was_faster(repair), 409
+            kept = "no photo was added or removed" if panel == PHOTOS else "what you typed is still here"
+            error, status = _who_was_faster(repair, kept), 409
             also = tuple(other for other in _PANELS if other != panel)
         except rules.Forbidden as refusal:
             error, status = str(refusal), 403
@@ -256,16 +285,16 @@ def _change(code, doing, form, panel, action, values=dict):
         stem = panel.split("/_")[1].removesuffix(".html")
         failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
         return refuse(panel, PAGE, status=status, also=also, **_panels(repair, form, failed))
-    said = _SAID.get(panel) or f"Now {repair.stage.label}."
+    said = _SAID.get(action) or f"Now {repair.stage.label}."
     return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_panels(repair))
 
 
-def _who_was_faster(repair: Repair) -> str:
+def _who_was_faster(repair: Repair, kept: str = "what you typed is still here") -> str:
     last = queries.history(repair)[-1]
     who = last.staff.name if last.staff else "Somebody"
     shop = get_shop()
     when = formats.local_time(last.at, shop.timezone, shop.country)
-    return f"{who} changed this repair at {when}. This is how it stands now; what you typed is still here."
+    return f"{who} changed this repair at {when}. This is how it stands now; {kept}."
 
 
 def _panels(repair: Repair, form=None, failed=None) -> dict:
@@ -274,12 +303,15 @@ def _panels(repair: Repair, form=None, failed=None) -> dict:
     form and failed: the form that was refused, and which panel says why; that panel shows what was typed.
     """
     shop, events, role = get_shop(), queries.history(repair), Role(me().role)
+    pictures = queries.photos(repair)
     promise_form = form if isinstance(form, forms.PromiseForm) else forms.PromiseForm(formdata=None)
     promise_form.offer_picks(shop, now(), none="No promise")
     step = rules.next_step(repair.stage)
     return {
         "repair": repair,
         "events": events,
+        "photos": pictures,
+        "photo_room": rules.MOST_PHOTOS - len(pictures) if me().may("repairs.photo") else 0,
         "moves": rules.standing_moves(events),
         "progress": rules.progress(repair.stage, repair.paused_from and Status(repair.paused_from)),
         "next_step": step,
@@ -306,11 +338,12 @@ def _homeless_text(repair: Repair, form) -> str:
 
 
 def _next_refusal(role: Role, status: Status, step: Status | None) -> str:
-    """Why the next-step button is not this person's; "" when it is."""
-    if step is None:
-        return ""
+    """Why the one big button is not this person's; "" when it is."""
     try:
-        rules.demand_mover(role, status, step)
+        if status == Status.WAITING_PARTS:
+            rules.demand(role, "repairs.resume")
+        elif step:
+            rules.demand_mover(role, status, step)
     except rules.Forbidden as refusal:
         return str(refusal)
     return ""

@@ -79,8 +79,15 @@
     }
   });
 
+  // The same file may be chosen again, after an answer that never came.
+  document.addEventListener("click", (event) => {
+    if (event.target.matches("input[type=file]")) event.target.value = "";
+  });
+
   let pressed = null;
-  document.addEventListener("submit", (event) => (pressed = event.target.closest("section[id]")?.id));
+  for (const kind of ["submit", "change"]) {
+    document.addEventListener(kind, (event) => (pressed = event.target.closest("section[id]")?.id));
+  }
 
   // The history comes back with every change, and with it the new version: all forms of the page go by it.
   document.addEventListener("htmx:after:swap", () => {
@@ -89,7 +96,7 @@
     // The button that was pressed is gone with its old panel: the keyboard goes on in the new one.
     if (pressed && document.activeElement === document.body) {
       const panel = document.getElementById(pressed);
-      panel?.querySelector("[aria-invalid=true], form textarea, form .primary:not(:disabled), summary")?.focus();
+      panel?.querySelector("[aria-invalid=true], form textarea, input[type=file], form .primary:not(:disabled), summary")?.focus();
     }
     pressed = null;
   });

@@ -1,0 +1,786 @@
+"""The customer's page: what it says in every state, what it never says, and how it stays fresh at next to no cost."""
+
+import gzip
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import event
+
+from app import rules
+from app.db import db
+from app.repairs import actions
+from app.rules import Status
+
+from .factories import branch, make_customer, make_repair, make_staff
+
+# A Monday, ten in the morning in Bangkok.
+MORNING = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+BANGKOK = ZoneInfo("Asia/Bangkok")
+
+LONG = "A very long description that goes on and on without an end in sight. " * 25
+
+
+@pytest.fixture
+def by(shop):
+    """Whoever moves the repair in the shop."""
+    return make_staff("owner", name="Staff-of-the-shop")
+
+
+@pytest.fixture
+def statements(app):
+    """The SQL statements that were sent since it was last cleared."""
+    said = []
+
+    def listen(connection, cursor, statement, *_):
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            said.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    yield said
+    event.remove(db.engine, "before_cursor_execute", listen)
+
+
+def address(repair):
+    return f"/t/{repair.token}"
+
+
+def live(client, repair, tag="", status=200):
+    """What an open page gets when it asks again."""
+    return client.page(f"/t/{repair.token}/live", status, headers={"HX-Request": "true", "HX-PTag": tag})
+
+
+def again(client, repair, page, status=304):
+    """What a browser gets that comes back with the copy it kept."""
+    return client.page(address(repair), status, headers={"If-None-Match": page.headers["ETag"]})
+
+
+def states(page):
+    return {line["data-status"]: line["data-state"] for line in page.all("#timeline > li")}
+
+
+def words(element):
+    return " ".join(element.get_text(" ").split())
+
+
+# --- every status -------------------------------------------------------------------------------
+
+STATES = {
+    "received": ("0", "blue"),
+    "diagnosing": ("17", "blue"),
+    "waiting_parts": ("50", "blue"),
+    "repairing": ("50", "blue"),
+    "testing": ("67", "blue"),
+    "ready": ("83", "green"),
+    "delivered": ("100", "green"),
+    "cancelled": (None, "red"),
+}
+
+
+@pytest.mark.parametrize("promised", [None, "ahead", "passed"])
+@pytest.mark.parametrize("status", STATES)
+def test_the_page_says_where_the_repair_stands(anyone, shop, clock, status, promised):
+    clock.set(MORNING)
+    at = {None: None, "ahead": MORNING + timedelta(days=2), "passed": MORNING - timedelta(days=2)}[promised]
+    page = anyone.page(address(make_repair(status=status, promised_at=at)))
+    percent, accent = STATES[status]
+    region = page.one("#live")
+    assert (region["data-status"], region["data-accent"]) == (status, accent)
+    assert page.one("#live h1.status").get_text() == Status(status).label
+    assert rules.SENTENCES[Status(status)] in page.one("#live [role=status]").get_text()
+    assert rules.NEXT_UP[Status(status)] in page.one("#next").get_text()
+    if percent is None:
+        assert not page.all("#progress, .percent")
+    else:
+        bar = page.one("#progress[role=progressbar]")
+        assert (bar["aria-valuemin"], bar["aria-valuenow"], bar["aria-valuemax"]) == ("0", percent, "100")
+        assert words(page.one(".percent")) == f"{percent} %"
+    unfinished = status not in {"ready", "delivered", "cancelled"}
+    assert len(page.all("#countdown")) == (promised == "ahead" and unfinished)
+    assert len(page.all("#late")) == (promised == "passed" and unfinished)
+    assert len(page.all("#ready")) == (status == "ready")
+    assert page.one("#timeline > li[aria-current=step]")["data-status"] == status
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_the_live_region_is_the_one_in_the_page(anyone, shop, clock, status):
+    repair = make_repair(status=status, promised_at=MORNING + timedelta(days=1))
+    page, region = anyone.page(address(repair)), live(anyone, repair)
+    assert [element["id"] for element in region.soup.children if element.name] == ["live"]
+    assert str(region.one("#live")) == str(page.one("#live"))
+    assert region.headers["ETag"] == page.headers["ETag"]
+    assert region.headers["HX-PTag"] == page.one("#live")["hx-ptag"]
+
+
+def test_the_page_reads_in_the_order_of_the_design(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(days=1))
+    actions.add_update(repair, "The glass is here.", by=by, version=repair.version)
+    page = anyone.page(address(repair))
+    order = [element["id"] for element in page.all("#live [id]") if not element["id"].endswith("-title")]
+    assert order == ["progress", "next", "countdown", "updates", "timeline", "details", "contact", "updated"]
+    clock.forward(days=2)
+    assert anyone.page(address(repair)).all("#live [id]")[0]["id"] == "late", "late comes first"
+
+
+def test_the_details_are_what_the_customer_brought(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(item="Road bike", problem="The chain jumps.\nThe brakes squeal.", branch="RV")
+    page = anyone.page(address(repair))
+    said = {words(term): term.find_next_sibling("dd") for term in page.all("#details dt")}
+    assert said.keys() == {"Code", "Item", "Problem", "Received", "Branch"}
+    assert (words(said["Code"]), words(said["Item"]), words(said["Branch"])) == (
+        "TH-RV-R0001",
+        "Road bike",
+        "Riverside",
+    )
+    assert words(said["Problem"]) == "The chain jumps. The brakes squeal."
+    assert said["Problem"].select_one("br")
+    assert said["Received"].select_one("time")["datetime"] == "2026-11-23T03:00:00Z"
+
+
+def test_the_page_says_when_something_last_changed_for_the_customer(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(by=by)
+    clock.forward(hours=1)
+    actions.advance(repair, by=by, version=repair.version)
+    clock.forward(hours=1)
+    actions.add_note(repair, "Between us", by=by, version=repair.version)
+    assert anyone.page(address(repair)).one("#updated")["datetime"] == "2026-11-23T04:00:00Z"
+    details = {"item": repair.item, "problem": repair.problem, "accessories": "", "technician_id": None}
+    actions.edit(repair, by=by, version=repair.version, serial="S-1", estimate=99, **details)
+    assert anyone.page(address(repair)).one("#updated")["datetime"] == "2026-11-23T04:00:00Z", "no invented activity"
+
+
+# --- the timeline -------------------------------------------------------------------------------
+
+
+def test_steps_behind_are_done_and_steps_ahead_are_upcoming(anyone, shop):
+    page = anyone.page(address(make_repair(status="testing")))
+    assert states(page) == {
+        "received": "done",
+        "diagnosing": "done",
+        "waiting_parts": "skipped",
+        "repairing": "done",
+        "testing": "current",
+        "ready": "upcoming",
+        "delivered": "upcoming",
+    }
+    for line in page.all("#timeline > li"):
+        assert bool(line.select("time")) == (line["data-state"] in {"done", "current"})
+        assert bool(line.select(".node svg")) == (line["data-state"] == "done"), "a tick is for what was done alone"
+        assert words(line.select_one("h3")).removesuffix(" – done") == Status(line["data-status"]).label
+        assert line.has_attr("aria-current") == (line["data-state"] == "current")
+    assert "Not needed." in words(page.one("#timeline > li[data-status=waiting_parts]"))
+
+
+def test_a_step_passed_over_is_never_ticked(anyone, by):
+    repair = make_repair()
+    actions.jump(repair, Status.READY, by=by, version=repair.version)
+    assert states(anyone.page(address(repair))) == {
+        "received": "done",
+        "diagnosing": "skipped",
+        "waiting_parts": "skipped",
+        "repairing": "skipped",
+        "testing": "skipped",
+        "ready": "current",
+        "delivered": "upcoming",
+    }
+
+
+@pytest.mark.parametrize(("held", "percent"), [("diagnosing", "33"), ("repairing", "50"), ("testing", "67")])
+def test_waiting_for_parts_keeps_the_place_and_the_progress(anyone, shop, held, percent):
+    page = anyone.page(address(make_repair(status="waiting_parts", paused_from=held)))
+    assert page.one("#progress")["aria-valuenow"] == percent
+    assert states(page)["waiting_parts"] == "current"
+    assert states(page)[held] == "upcoming"
+
+
+def test_a_cancelled_repair_keeps_what_was_done_and_strikes_the_rest(anyone, shop):
+    page = anyone.page(address(make_repair(status="cancelled", cancelled_from="repairing")))
+    assert states(page) == {
+        "received": "done",
+        "diagnosing": "done",
+        "waiting_parts": "skipped",
+        "repairing": "done",
+        "cancelled": "current",
+        "testing": "skipped",
+        "ready": "skipped",
+        "delivered": "skipped",
+    }
+    struck = {line["data-status"] for line in page.all("#timeline > li") if line.select("h3 s")}
+    assert struck == {"waiting_parts", "testing", "ready", "delivered"}
+
+
+def test_a_move_that_was_undone_is_gone_from_the_page(anyone, by):
+    repair = make_repair(status="ready")
+    actions.revert(repair, by=by, version=repair.version, reason="Undone-between-us")
+    page = anyone.page(address(repair))
+    assert states(page)["testing"] == "current"
+    assert states(page)["ready"] == "upcoming"
+    assert "Undone-between-us" not in page.html
+
+
+# --- cancelled ----------------------------------------------------------------------------------
+
+
+REASONS = [("No part.", True, True), ("No part.", False, False), ("", True, False)]
+
+
+@pytest.mark.parametrize(("reason", "public", "seen"), REASONS)
+def test_the_reason_of_a_cancellation_is_read_only_where_the_shop_says_so(anyone, shop, reason, public, seen):
+    page = anyone.page(address(make_repair(status="cancelled", reason=reason, public=public)))
+    assert len(page.all(".reason")) == seen
+    if seen:
+        assert page.one(".reason bdi").get_text() == "No part."
+    else:
+        assert "No part." not in page.html
+
+
+def test_a_repair_opened_again_says_nothing_of_its_cancellation(anyone, by):
+    repair = make_repair(status="cancelled", cancelled_from="repairing", reason="No part.", public=True)
+    actions.revert(repair, by=by, version=repair.version, reason="")
+    page = anyone.page(address(repair))
+    assert page.one("#live")["data-status"] == "repairing"
+    assert "No part." not in page.html
+
+
+# --- the promise --------------------------------------------------------------------------------
+
+
+def test_the_countdown_ends_at_the_promise(anyone, shop, clock):
+    clock.set(MORNING)
+    at = MORNING + timedelta(days=2, hours=3, minutes=4, seconds=5)
+    page = anyone.page(address(make_repair(promised_at=at)))
+    countdown = page.one("#countdown")
+    assert countdown["data-deadline"] == "2026-11-25T06:04:05Z"
+    assert {unit["data-unit"]: unit.get_text() for unit in countdown.select("[data-unit]")} == {
+        "d": "2",
+        "h": "03",
+        "m": "04",
+        "s": "05",
+    }
+    assert page.one("#live")["data-now"] == "2026-11-23T03:00:00Z"
+    assert page.one(".promise h2 time")["datetime"] == "2026-11-25T06:04:05Z"
+
+
+def test_a_promise_that_passed_is_owned_up_to(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(hours=2))
+    at = MORNING + timedelta(hours=5)
+    actions.promise(repair, at, by=by, version=repair.version, reason="The wrong part came.")
+    page = anyone.page(address(repair))
+    assert page.one("#countdown")["data-deadline"] == "2026-11-23T08:00:00Z"
+    assert "The wrong part came." in page.one(".promise").get_text()
+    clock.set(at)
+    page = anyone.page(address(repair))
+    assert not page.all("#countdown")
+    assert page.one("#late time")["datetime"] == "2026-11-23T08:00:00Z"
+    assert "The wrong part came." in page.one("#late").get_text()
+
+
+def test_a_promise_that_passed_without_a_reason_has_none_made_up(anyone, shop, clock):
+    clock.set(MORNING)
+    late = anyone.page(address(make_repair(promised_at=MORNING - timedelta(days=1)))).one("#late")
+    assert "says" not in late.get_text()
+
+
+def test_a_new_time_takes_the_place_of_a_late_one(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING - timedelta(hours=2))
+    actions.promise(repair, MORNING + timedelta(days=1), by=by, version=repair.version, reason="One more day.")
+    page = anyone.page(address(repair))
+    assert not page.all("#late")
+    assert "One more day." in words(page.one(".promise"))
+
+
+def test_a_promise_taken_back_is_neither_counted_down_nor_late(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(hours=2))
+    actions.promise(repair, None, by=by, version=repair.version, reason="Nobody knows yet.")
+    clock.forward(days=1)
+    assert not anyone.page(address(repair)).all("#countdown, #late")
+
+
+def test_what_is_ready_says_since_when(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(status="ready", promised_at=MORNING - timedelta(days=3))
+    clock.forward(days=2)
+    page = anyone.page(address(repair))
+    assert page.one("#ready time")["datetime"] == "2026-11-23T03:00:00Z"
+    assert repair.code in page.one("#ready").get_text()
+
+
+# --- updates ------------------------------------------------------------------------------------
+
+
+def test_updates_are_there_the_newest_first(anyone, by):
+    repair = make_repair()
+    for text in ("The glass is ordered.", "The glass is here.\nWe fit it tomorrow."):
+        actions.add_update(repair, text, by=by, version=repair.version)
+    page = anyone.page(address(repair))
+    assert [words(line) for line in page.all("#updates li p")] == [
+        "The glass is here. We fit it tomorrow.",
+        "The glass is ordered.",
+    ]
+    assert len(page.all("#updates li time")) == 2
+
+
+def test_a_shop_that_said_nothing_has_no_place_for_it(anyone, shop):
+    assert not anyone.page(address(make_repair())).all("#updates")
+
+
+# --- long and right-to-left ---------------------------------------------------------------------
+
+
+def test_long_and_right_to_left_words_are_shown_whole_and_kept_apart(anyone, shop, by):
+    shop.name = "محل الإصلاح"
+    shop.address = "شارع الملك 12\nالرياض"
+    repair = make_repair(item="גיטרה חשמלית", problem=LONG[:2000])
+    actions.add_update(repair, "القطعة وصلت", by=by, version=repair.version)
+    page = anyone.page(address(repair))
+    assert page.one("bdi.shop-name").get_text() == "محل الإصلاح"
+    said = {words(term): term.find_next_sibling("dd") for term in page.all("#details dt")}
+    assert said["Item"].get_text() == "גיטרה חשמלית"
+    assert words(said["Problem"]) == LONG[:2000].strip()
+    for element in (said["Item"], said["Problem"], said["Branch"], page.one("#updates li p"), page.one("address span")):
+        assert element["dir"] == "auto"
+
+
+# --- contact ------------------------------------------------------------------------------------
+
+
+def contact(page):
+    """The numbers behind the buttons, and the address."""
+    found = page.one("#contact")
+    whatsapp = found.select_one('a[href^="https://wa.me/"]')
+    place = found.select_one("address")
+    return (
+        found.select_one('a[href^="tel:+"]')["href"].removeprefix("tel:"),
+        whatsapp and urlsplit(whatsapp["href"]).path,
+        place and words(place),
+    )
+
+
+SHOP = {"phone": "+6621234567", "whatsapp": "+66812345678", "address": "12 Charoen Krung Road"}
+BRANCH = {"phone": "+6629999999", "whatsapp": "+66899999999", "address": "Pier 3"}
+
+
+@pytest.mark.parametrize("own", [(), ("phone",), ("whatsapp",), ("address",), ("phone", "whatsapp", "address")])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_branch_s_own_contact_goes_before_the_shop_s_field_by_field(anyone, shop, clock, own, ended):
+    for name, value in SHOP.items():
+        setattr(shop, name, value)
+    for name in own:
+        setattr(branch("RV"), name, BRANCH[name])
+    repair = make_repair(branch="RV", status="delivered")
+    if ended:
+        clock.forward(days=91)
+    expected = SHOP | {name: BRANCH[name] for name in own}
+    page = anyone.page(address(repair), 410 if ended else 200)
+    assert contact(page) == (expected["phone"], f"/{expected['whatsapp'][1:]}", expected["address"])
+
+
+def test_the_whatsapp_button_opens_the_shop_s_chat_with_the_code(anyone, shop):
+    link = anyone.page(address(make_repair())).one('#contact a[href^="https://wa.me/"]')
+    parts = urlsplit(link["href"])
+    assert parts.path.removeprefix("/").isdigit()
+    assert "TH-MN-R0001" in parse_qs(parts.query)["text"][0]
+    assert "noreferrer" in link["rel"]
+
+
+def test_a_shop_without_whatsapp_and_address_has_no_button_for_them(anyone, shop, clock):
+    shop.whatsapp = shop.address = ""
+    repair = make_repair(status="delivered")
+    assert contact(anyone.page(address(repair))) == ("+6621234567", None, None)
+    clock.forward(days=91)
+    assert contact(anyone.page(address(repair), 410)) == ("+6621234567", None, None)
+
+
+# --- what nobody else may know ------------------------------------------------------------------
+
+SECRETS = [
+    *(
+        "Secret-Name",
+        "+66876543210",
+        "876543210",
+        "secret-mail",
+        "Secret-Serial",
+        "Secret-Accessory",
+        "76543",
+        "765.43",
+    ),
+    *("Secret-Note", "Secret-Revert", "Secret-Cancel", "Secret-Technician", "Staff-of-the-shop", "secret-staff-mail"),
+]
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_nothing_of_the_customer_and_nothing_internal_is_anywhere_on_the_page(anyone, by, clock, status):
+    by.email = "secret-staff-mail@example.com"
+    narin = make_staff("technician", name="Secret-Technician")
+    customer = make_customer(name="Secret-Name", phone="+66876543210", email="secret-mail@example.com")
+    details = {
+        "serial": "Secret-Serial",
+        "accessories": "Secret-Accessory",
+        "estimate": 76543,
+        "technician_id": narin.id,
+    }
+    repair = make_repair(
+        customer=customer, by=by, note="Secret-Note", reason="Secret-Cancel", status="diagnosing", **details
+    )
+    actions.add_note(repair, "Secret-Note-2", by=by, version=repair.version)
+    actions.revert(repair, by=by, version=repair.version, reason="Secret-Revert")
+    details |= {"item": "iPad", "problem": "Dark.", "serial": "Secret-Serial-2", "accessories": "", "estimate": 0}
+    actions.edit(repair, by=by, version=repair.version, **details)
+    if status == "cancelled":
+        actions.cancel(repair, by=by, version=repair.version, reason="Secret-Cancel", public=False)
+    elif status == "waiting_parts":
+        actions.advance(repair, by=by, version=repair.version)
+        actions.pause(repair, by=by, version=repair.version)
+    elif status != "received":
+        actions.jump(repair, Status(status), by=by, version=repair.version)
+    pages = [anyone.page(address(repair)), live(anyone, repair)]
+    if status in {"delivered", "cancelled"}:
+        clock.forward(days=91)
+        pages.append(anyone.page(address(repair), 410))
+    for page in pages:
+        told = page.html + str(page.headers)
+        assert [secret for secret in SECRETS if secret in told] == []
+
+
+def test_a_chat_s_preview_names_the_shop_and_nothing_of_the_repair(anyone, shop):
+    repair = make_repair(item="Engagement ring", problem="Too small.", status="testing")
+    page = anyone.page(address(repair))
+    card = {meta["property"]: meta["content"] for meta in page.all("meta[property^=og]")}
+    assert card["og:site_name"] == "Lamp & Bench"
+    assert card["og:title"] == "Repair status"
+    head = page.one("head")
+    for word in ("Engagement", "small", "testing", "Testing", repair.code, repair.token, "67"):
+        assert word not in " ".join([head.get_text(), *(meta.get("content", "") for meta in head.select("meta"))])
+    assert "Lamp & Bench" in page.one("title").get_text()
+
+
+# --- headers, cookies, no script ----------------------------------------------------------------
+
+
+def assert_private(answer):
+    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert "Set-Cookie" not in answer.headers
+    assert "cookie" not in answer.headers.get("Vary", "").lower(), "the session was read"
+
+
+def test_every_answer_to_a_customer_is_private_and_leaves_no_cookie(anyone, shop, clock):
+    repair = make_repair(status="delivered")
+    page, region = anyone.page(address(repair)), live(anyone, repair)
+    answers = [page, region, again(anyone, repair, page), live(anyone, repair, region.headers["HX-PTag"], 304)]
+    clock.forward(days=91)
+    answers += [anyone.page(address(repair), 410), live(anyone, repair, status=410)]
+    answers += [anyone.page("/t/" + "a" * 22, 404), anyone.page("/t/" + "a" * 22 + "/live", 404)]
+    for answer in answers:
+        assert_private(answer)
+
+
+def test_a_person_of_the_shop_who_looks_gets_what_the_customer_gets(owner, anyone):
+    repair = make_repair()
+    seen = owner.page(address(repair))
+    assert_private(seen)
+    assert seen.one("body").get_text() == anyone.page(address(repair)).one("body").get_text()
+
+
+def test_without_script_the_page_comes_again_by_itself(anyone, shop):
+    page = anyone.page(address(make_repair()))
+    assert page.one("head noscript meta[http-equiv=refresh]")["content"] == "60"
+
+
+def test_the_page_asks_for_its_live_region_and_takes_all_from_here(anyone, shop):
+    repair = make_repair()
+    page = anyone.page(address(repair))
+    region = page.one("#live")
+    assert region["hx-get"] == f"/t/{repair.token}/live"
+    every = next(part for part in region["hx-trigger"].split(",") if part.strip().startswith("every"))
+    assert int(every.split()[1].rstrip("s")) <= 5
+    assert region["hx-swap"] == "outerMorph"
+    sources = [tag["src"] for tag in page.all("[src]")] + [tag["href"] for tag in page.all("link[href]")]
+    assert all(source.startswith(("/static/", "data:")) for source in sources)
+    assert len([source for source in sources if source.startswith("/static/")]) <= 5
+    assert page.one("h1")
+
+
+def test_nothing_can_be_sent_to_a_customer_s_page(anyone, shop):
+    repair = make_repair()
+    for url in (address(repair), f"{address(repair)}/live"):
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert anyone.open(url, method=method).status_code == 405
+
+
+def test_a_browser_that_can_unpack_gets_the_page_packed(anyone, shop):
+    repair = make_repair()
+    for url in (address(repair), f"{address(repair)}/live"):
+        plain = anyone.get(url)
+        packed = anyone.get(url, headers={"Accept-Encoding": "gzip, br"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 2
+        assert "accept-encoding" in packed.headers["Vary"].lower()
+        unpacked, same = gzip.decompress(packed.data).decode(), plain.get_data(as_text=True)
+        assert unpacked.partition("data-now")[0] == same.partition("data-now")[0]
+
+
+# --- unchanged, and changed ---------------------------------------------------------------------
+
+
+def test_an_unchanged_page_is_a_304_after_one_read(anyone, shop, statements):
+    url = address(make_repair(status="repairing"))
+    page = anyone.page(url)
+    for asked, header in (
+        (url, {"If-None-Match": page.headers["ETag"]}),
+        (f"{url}/live", {"HX-PTag": page.headers["HX-PTag"]}),
+    ):
+        statements.clear()
+        assert anyone.page(asked, 304, headers=header).html == ""
+        assert len(statements) == 1, statements
+
+
+def test_a_whole_page_costs_few_reads_however_long_its_history(anyone, by, statements):
+    repair = make_repair(status="testing")
+    for number in range(10):
+        actions.add_update(repair, f"Update {number}", by=by, version=repair.version)
+    page = address(repair)
+    for url in (page, f"{page}/live"):
+        statements.clear()
+        anyone.page(url)
+        assert 1 <= len(statements) <= 4, statements
+
+
+def test_a_token_that_opens_nothing_costs_one_read_at_most(anyone, shop, statements):
+    for token, reads in (("a" * 22, 1), ("short", 0), ("a" * 500, 0)):
+        statements.clear()
+        anyone.page(f"/t/{token}", 404)
+        assert len(statements) <= reads, statements
+
+
+CHANGES = {
+    "move": lambda repair, by: actions.advance(repair, by=by, version=repair.version),
+    "promise": lambda repair, by: actions.promise(
+        repair, MORNING + timedelta(days=2), by=by, version=repair.version, reason="Later"
+    ),
+    "update": lambda repair, by: actions.add_update(repair, "News", by=by, version=repair.version),
+    "cancel": lambda repair, by: actions.cancel(repair, by=by, version=repair.version, reason="", public=False),
+    "revert": lambda repair, by: actions.revert(repair, by=by, version=repair.version, reason=""),
+    "edit": lambda repair, by: actions.edit(
+        repair, by=by, version=repair.version, item="iPad", problem="Dark.", serial="", accessories="",
+        technician_id=None, estimate=None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_in_the_shop_reaches_an_open_page(anyone, by, clock, change):
+    clock.set(MORNING)
+    repair = make_repair(status="diagnosing", promised_at=MORNING + timedelta(days=1))
+    page = anyone.page(address(repair))
+    tag = page.headers["HX-PTag"]
+    live(anyone, repair, tag, 304)
+    CHANGES[change](repair, by)
+    fresh = live(anyone, repair, tag)
+    again(anyone, repair, page, 200)
+    assert fresh.headers["HX-PTag"] != tag
+    assert str(fresh.one("#live")) != str(page.one("#live"))
+    live(anyone, repair, fresh.headers["HX-PTag"], 304)
+
+
+def test_a_change_of_the_shop_or_of_a_branch_reaches_an_open_page(owner, anyone):
+    repair = make_repair()
+    page = anyone.page(address(repair))
+    form = {"name": "Main", "phone": "02 999 9999", "whatsapp": "", "address": ""}
+    owner.send(f"/settings/branches/{branch('MN').id}", form)
+    fresh = live(anyone, repair, page.headers["HX-PTag"])
+    assert contact(fresh)[0] == "+6629999999"
+    settings = owner.page("/settings/shop")
+    form = {
+        name: settings.one(f"[name={name}]").get("value", "")
+        for name in ("timezone", "phone", "public_url", "link_days")
+    }
+    form |= {"name": "New name", "country": "TH", "currency": "THB", "whatsapp": "", "address": "Elsewhere"}
+    owner.send("/settings/shop", form)
+    newer = live(anyone, repair, fresh.headers["HX-PTag"])
+    assert newer.one(".shop-name").get_text() == "New name"
+    again(anyone, repair, page, 200)
+
+
+def test_an_open_page_hears_when_the_promise_passes(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(minutes=10))
+    page = anyone.page(address(repair))
+    clock.forward(minutes=9, seconds=59)
+    assert not live(anyone, repair).all("#late")
+    clock.forward(seconds=1)
+    fresh = live(anyone, repair, page.headers["HX-PTag"])
+    assert fresh.one("#late")
+    assert not fresh.all("#countdown")
+    again(anyone, repair, page, 200)
+
+
+def test_tomorrow_becomes_today_on_a_page_that_stays_open_over_midnight(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(days=1, hours=8))
+    page = anyone.page(address(repair))
+    assert "tomorrow" in words(page.one(".promise h2"))
+    # Midnight in the shop, not in UTC.
+    clock.forward(hours=14, minutes=1)
+    fresh = live(anyone, repair, page.headers["HX-PTag"])
+    assert "today" in words(fresh.one(".promise h2"))
+    again(anyone, repair, page, 200)
+
+
+def test_ready_since_today_becomes_yesterday(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(status="ready")
+    page = anyone.page(address(repair))
+    assert "today" in words(page.one("#ready"))
+    clock.forward(days=1)
+    assert "yesterday" in words(live(anyone, repair, page.headers["HX-PTag"]).one("#ready"))
+
+
+def test_how_late_it_is_goes_on_being_said_truly(anyone, shop, clock):
+    """On a page that stays open, and on one that a browser without script asks for again with the copy it kept."""
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING - timedelta(minutes=5))
+    page = anyone.page(address(repair))
+    clock.forward(hours=3)
+    for later in (
+        anyone.get(f"{address(repair)}/live", headers={"HX-PTag": page.headers["HX-PTag"]}),
+        anyone.get(address(repair), headers={"If-None-Match": page.headers["ETag"]}),
+    ):
+        if later.status_code == 304:
+            assert "5 minutes" not in words(page.one("#late")), "three hours later the page still says five minutes"
+        else:
+            assert "5 minutes" not in later.get_data(as_text=True)
+
+
+def test_the_time_left_is_not_read_from_an_old_copy(anyone, shop, clock):
+    """Without script the page comes again each minute; what it says is left must then be what is left."""
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(hours=5))
+    page = anyone.page(address(repair))
+    clock.forward(minutes=30)
+    later = again(anyone, repair, page, 200)
+    assert later.one("[data-unit=h]").get_text() == "04"
+    assert later.one("[data-unit=m]").get_text() == "30"
+
+
+def test_a_page_of_another_version_of_the_program_is_drawn_anew(anyone, shop, app):
+    repair = make_repair()
+    page = anyone.page(address(repair))
+    before = app.config["TRACKING_BUILD"]
+    app.config["TRACKING_BUILD"] = "another"
+    try:
+        live(anyone, repair, page.headers["HX-PTag"])
+        again(anyone, repair, page, 200)
+    finally:
+        app.config["TRACKING_BUILD"] = before
+
+
+# --- links that open nothing --------------------------------------------------------------------
+
+NO_TOKENS = [
+    "a" * 22,
+    "_" * 22,
+    "%25" * 22,
+    "a",
+    "a" * 21,
+    "a" * 23,
+    "a" * 5000,
+    "%00" * 22,
+    "a" * 21 + "%00",
+    "%C3%A9" * 22,
+    "%ff" * 22,
+    "..",
+    "'%20OR%201=1;--aaaaaaa",
+    "favicon.ico",
+    "%F0%9F%8E%BB",
+]
+
+
+@pytest.mark.parametrize("more", ["", "/live"])
+def test_a_link_that_opens_nothing_says_nothing_of_why(anyone, shop, by, more):
+    repair = make_repair()
+    old = repair.token
+    actions.replace_link(repair, by=by, version=repair.version)
+    replaced = anyone.page(f"/t/{old}{more}", 404)
+    assert shop.name not in replaced.html
+    for token in NO_TOKENS:
+        unknown = anyone.page(f"/t/{token}{more}", 404)
+        assert unknown.html == replaced.html, token
+        assert list(unknown.headers.items()) == list(replaced.headers.items()), token
+
+
+def test_a_token_is_itself_to_the_letter(anyone, shop):
+    repair = make_repair()
+    for other in (repair.token.swapcase(), repair.token[:-1], repair.token + "a", repair.token[::-1]):
+        anyone.page(f"/t/{other}", 404)
+
+
+def test_the_number_on_the_receipt_opens_nothing(anyone, shop):
+    repair = make_repair()
+    for guess in (repair.code, str(repair.id), repair.customer.phone):
+        anyone.page(f"/t/{guess}", 404)
+
+
+# --- links that have ended ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["delivered", "cancelled"])
+@pytest.mark.parametrize("days", [1, 90, 3650])
+def test_a_link_ends_some_days_after_the_repair_was_closed(anyone, shop, clock, status, days):
+    clock.set(MORNING)
+    shop.link_days = days
+    repair = make_repair(status=status)
+    tag = anyone.page(address(repair)).headers["HX-PTag"]
+    clock.forward(days=days)
+    live(anyone, repair)
+    clock.forward(seconds=1)
+    page = anyone.page(address(repair), 410)
+    assert page.one("h1").get_text() == "This link has ended"
+    assert contact(page)[0] == shop.phone
+    assert page.one(".shop-name").get_text() == shop.name
+    told = page.text
+    for word in (repair.code, repair.item, repair.problem, Status(status).label):
+        assert word not in told
+    gone = live(anyone, repair, tag, 410)
+    assert gone.headers["HX-Refresh"] == "true", "an open page must learn of it, and say so"
+
+
+def test_a_link_never_ends_where_the_shop_says_so(anyone, shop, clock):
+    shop.link_days = 0
+    repair = make_repair(status="delivered")
+    clock.forward(days=4000)
+    anyone.page(address(repair))
+
+
+@pytest.mark.parametrize("status", ["received", "waiting_parts", "ready"])
+def test_the_link_of_an_open_repair_does_not_end(anyone, shop, clock, status):
+    repair = make_repair(status=status)
+    clock.forward(days=4000)
+    anyone.page(address(repair))
+
+
+def test_a_repair_opened_again_has_its_link_again(anyone, by, clock):
+    repair = make_repair(status="delivered")
+    clock.forward(days=91)
+    anyone.page(address(repair), 410)
+    actions.revert(repair, by=by, version=repair.version, reason="It broke again.")
+    assert anyone.page(address(repair)).one("#live")["data-status"] == "ready"
+
+
+def test_an_open_page_of_a_replaced_link_learns_of_it(anyone, by):
+    repair = make_repair()
+    tag, old = anyone.page(address(repair)).headers["HX-PTag"], repair.token
+    actions.replace_link(repair, by=by, version=repair.version)
+    answer = anyone.page(f"/t/{old}/live", 404, headers={"HX-PTag": tag})
+    assert answer.headers["HX-Refresh"] == "true"
