@@ -245,13 +245,12 @@ def _lines(status, held, received_at, moves) -> list[Line]:
 def _changed_at(repair: Repair, events: list[Event]) -> datetime:
     """When something that the customer sees last changed: what only staff sees does not count."""
     internal = {Kind.NOTED, Kind.LINK_REPLACED, Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED}
-    shown = {"item", "problem"}
-    news = (
-        event.at
-        for event in events
-        if event.kind not in internal and not (event.kind == Kind.EDITED and shown.isdisjoint((event.new or "").split()))
-    )
+    news = (event.at for event in events if event.kind not in internal and not _edits_internals(event))
     return max(news, default=repair.received_at)
+
+
+def _edits_internals(event: Event) -> bool:
+    return event.kind == Kind.EDITED and {"item", "problem"}.isdisjoint((event.new or "").split())
 
 
 def _unknown():

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from bs4 import BeautifulSoup
 from flask import g, has_app_context, session
@@ -35,7 +36,11 @@ OVERRIDES = {
     # One hash in well under a millisecond; what it costs in the shop is auth's to say.
     "ARGON2": {"time_cost": 1, "memory_cost": 8, "parallelism": 1},
 }
+# Several processes run the tests at once (pytest-xdist), each in a database of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "").replace("postgresql://", "postgresql+psycopg://")
+if POSTGRESQL and WORKER:
+    POSTGRESQL += f"_{WORKER}"
 # PostgreSQL: what is committed here need not outlive a power cut. SQLite: a lock that nobody lets go is soon noticed.
 CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"timeout": 5}
 
@@ -196,6 +201,8 @@ def database():
     folder = Path(tempfile.mkdtemp(prefix="readylight-", dir=memory))
     app = make_app(folder, POSTGRESQL or f"sqlite:///{folder / 'readylight.db'}")
     empty = _delete_all if POSTGRESQL else _write_back
+    if POSTGRESQL and WORKER:
+        _make_database()
     with app.app_context():
         if POSTGRESQL:
             _reset_schema()
@@ -206,6 +213,13 @@ def database():
     with app.app_context():
         db.engine.dispose()
     shutil.rmtree(folder)
+
+
+def _make_database():
+    address, _, name = POSTGRESQL.replace("+psycopg", "").rpartition("/")
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(f'CREATE DATABASE "{name}"')
 
 
 def _reset_schema():
