@@ -48,7 +48,7 @@ def format_phone(e164: str, country: str = "") -> str:
 
 def digits(text: str) -> str:
     """The digits of a text, without the trunk zeros that E.164 does not have."""
-    return re.sub(r"\D", "", text).lstrip("0")
+    return re.sub(r"\(0\)|\D", "", text).lstrip("0")
 
 
 def fold(text: str) -> str:

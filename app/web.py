@@ -289,6 +289,7 @@ def _serve_static(app: Flask):
         prefix="static/",
         max_age=None,
         immutable_file_test=lambda path, url: True,
+        allow_all_origins=False,
         add_headers_function=lambda headers, path, url: [headers.setdefault(*item) for item in HEADERS.items()],
     )
 

@@ -179,6 +179,8 @@ IN_HAND = [
     *("TH-MN-R0001", "th-mn-r0001", "r0001", "  R0001  "),
     *("Mueller", "müller", "MÜLLER", "jörg mü", "müller jörg", "joerg@example", "müller iphone 5678"),
     *("081 234 5678", "0812345678", "(081) 234-5678", "+66812345678", "+66 81 234 5678", "2345", "5678"),
+    # As people write it on a card, and as one types when one knows both.
+    *("+66 (0)81 234 5678", "jörg 081 234 5678"),
     *("iphone", "13 PRO", "pro iphone", "ÉCRAN", "C39XK1", "c39xk1ABCDEF"),
 ]
 

@@ -45,16 +45,20 @@ def only_repair():
     return db.session.scalars(select(Repair)).one()
 
 
-def typed(page, name):
-    """What the field shows, whatever kind it is."""
-    fields = page.all(f"#intake [name={name}]")
-    if fields[0].get("type") == "radio":
-        return next((field["value"] for field in fields if field.has_attr("checked")), None)
-    (field,) = fields
-    if field.name == "select":
-        return field.select_one("option[selected]")["value"]
-    # The first line break of a textarea is HTML's, and a form's line breaks are CR LF.
-    return field.get_text().replace("\r", "").removeprefix("\n") if field.name == "textarea" else field.get("value", "")
+def typed(page):
+    """What the form holds, as a browser would send it."""
+    form = {}
+    for field in page.one("#intake").find_all(["input", "select", "textarea"], attrs={"name": True}):
+        if field.name == "select":
+            chosen = field.find("option", selected=True)
+            form[field["name"]] = chosen["value"] if chosen else ""
+        elif field.name == "textarea":
+            # The first line break of a textarea is HTML's, and a form's line breaks are CR LF.
+            form[field["name"]] = field.get_text().replace("\r", "").removeprefix("\n")
+        elif field.get("type") != "radio" or field.has_attr("checked"):
+            form[field["name"]] = field.get("value", "")
+    form.pop("csrf_token")
+    return form
 
 
 def chosen(page, name):
@@ -136,6 +140,13 @@ def test_the_way_leads_on_to_the_repair_its_link_and_its_receipt(front_desk, for
     assert page.one('.head-actions a[href$="/receipt"]')
 
 
+def test_it_is_one_tap_from_the_form_to_the_receipt(front_desk, form):
+    (button,) = front_desk.page("/repairs/new").all("#intake button[name=then]")
+    answer = front_desk.send("/repairs/new", form | {"then": button["value"]})
+    assert answer.location == "/repairs/TH-MN-R0001/receipt"
+    assert front_desk.send("/repairs/new", form | {"then": "https://evil.example"}).location.startswith("/repairs/")
+
+
 def test_as_little_as_a_phone_a_name_an_item_and_a_problem_will_do(front_desk, form):
     short = {name: form[name] for name in ("phone", "name", "item", "problem", "branch")}
     front_desk.send("/repairs/new", short)
@@ -181,7 +192,7 @@ def test_each_empty_form_has_a_key_of_its_own(front_desk):
 
 
 def test_a_refused_form_keeps_its_key(front_desk, form):
-    assert typed(front_desk.send("/repairs/new", form | {"item": ""}, 422), "key") == form["key"]
+    assert typed(front_desk.send("/repairs/new", form | {"item": ""}, 422))["key"] == form["key"]
 
 
 def test_two_phones_of_one_customer_s_kind_bring_two_things(front_desk, form):
@@ -244,8 +255,7 @@ def test_a_number_known_under_another_name_is_asked_about(front_desk, form):
 def test_saving_once_more_takes_the_customer_that_was_offered(front_desk, form):
     malee = make_customer(name="Malee Suk", phone="+66812345678")
     page = front_desk.send("/repairs/new", form | {"name": "Somchai"}, 422)
-    sent = {field["name"]: typed(page, field["name"]) for field in page.all("#intake [name]")}
-    front_desk.send("/repairs/new", {name: value for name, value in sent.items() if name != "csrf_token"})
+    front_desk.send("/repairs/new", typed(page))
     assert only_repair().customer_id == malee.id
 
 
@@ -253,8 +263,7 @@ def test_correcting_the_number_keeps_the_name_and_the_email_that_were_typed(fron
     """Without script the form comes back once: what it holds then is all that is left of what was typed."""
     make_customer(name="Malee Suk", phone="+66812345678")
     page = front_desk.send("/repairs/new", form | {"name": "Somchai"}, 422)
-    sent = {field["name"]: typed(page, field["name"]) for field in page.all("#intake [name]")}
-    sent = {name: value for name, value in sent.items() if name != "csrf_token"} | {"phone": "081 999 9999"}
+    sent = typed(page) | {"phone": "081 999 9999"}
     page = front_desk.post("/repairs/new", data=sent | {"csrf_token": front_desk.csrf_token()})
     if page.status_code == 422:
         assert "Somchai" in page.text, "the name that was typed is gone"
@@ -267,9 +276,7 @@ def test_correcting_the_number_keeps_the_name_and_the_email_that_were_typed(fron
 def test_an_email_typed_for_a_known_customer_outlives_another_mistake(front_desk, form):
     malee = make_customer(name="Malee Suk", phone="+66812345678")
     page = front_desk.send("/repairs/new", form | {"item": ""}, 422)
-    sent = {field["name"]: typed(page, field["name"]) for field in page.all("#intake [name]")}
-    sent = {name: value for name, value in sent.items() if name != "csrf_token"} | {"item": "iPhone 13"}
-    front_desk.send("/repairs/new", sent)
+    front_desk.send("/repairs/new", typed(page) | {"item": "iPhone 13"})
     assert malee.email == "malee@example.com"
 
 
@@ -367,10 +374,11 @@ def test_a_mistake_is_said_by_its_field_and_nothing_that_was_typed_is_lost(front
     assert page.all("[autofocus]")[0]["name"] == name, "a browser goes to the first that asks"
     assert page.one(f"#{name}-error[role=alert]").get_text(strip=True)
     assert f"{name}-error" in page.one(f"[name={name}]")["aria-describedby"].split()
-    for other in form.keys() - {name}:
-        assert typed(page, other) == form[other], other
-    if name not in {"technician", "branch"} and value != "\x00":
-        assert typed(page, name) == value.strip()
+    held, sent = typed(page), form | {name: value.strip(" \x00")}
+    # A choice that does not exist cannot be shown again.
+    for choice in {"technician", "branch"} & {name}:
+        del held[choice], sent[choice]
+    assert held == sent
 
 
 def test_several_mistakes_are_all_said_and_the_first_has_the_focus(front_desk, form):
@@ -419,7 +427,7 @@ def test_no_promise_is_the_first_choice_and_a_time_of_one_s_own_the_last(front_d
     clock.set(MORNING)
     page = front_desk.page("/repairs/new")
     assert picks(page) == ["none", "today", "tomorrow", "3_days", "1_week", "custom"]
-    assert typed(page, "promise_pick") == "none"
+    assert typed(page)["promise_pick"] == "none"
 
 
 @pytest.mark.parametrize(("pick", "days"), [("today", 0), ("tomorrow", 1), ("3_days", 3), ("1_week", 7)])
@@ -461,8 +469,7 @@ def test_a_time_that_cannot_be_promised_is_refused_and_kept(front_desk, form, cl
     clock.set(MORNING)
     page = front_desk.send("/repairs/new", form | {"promise_pick": "custom", "promise_at": at}, 422)
     assert count(Repair) == 0
-    assert typed(page, "promise_pick") == "custom"
-    assert typed(page, "promise_at") == at
+    assert (typed(page)["promise_pick"], typed(page)["promise_at"]) == ("custom", at)
     assert page.one("[name=promise_at]")["aria-invalid"] == "true"
     assert page.one("#promise_at-error").get_text(strip=True)
     assert page.all("[autofocus]")[0]["name"] == "promise_at"

@@ -30,26 +30,26 @@ class Verb(NamedTuple):
 
 
 STATUS_ALSO = {"#promise", "#tracking-card", "#history"}
-WORKING = {"status": "repairing"}
-WAITING = {"status": "waiting_parts"}
+WORKING = {"status": "diagnosing"}
+WAITING = {"status": "waiting_parts", "paused_from": "diagnosing"}
 ITS_OWN = {"#history"}
 FAR = {"#promise", "#tracking-card", "#history"}
 NO_PART, WRONG_BUTTON = {"reason": "No part to be had.", "public": "y"}, {"reason": "Wrong button."}
 LATER = {"promise_pick": "tomorrow", "reason": "The part is late."}
 NOTE, NEWS = {"text": "Battery at 71 %."}, {"text": "The glass is here."}
 VERBS = {
-    "advance": Verb(WORKING, {}, "status", FAR, "testing", ("advanced", "", False)),
+    "advance": Verb(WORKING, {}, "status", FAR, "repairing", ("advanced", "", False)),
     "jump": Verb(WORKING, {"to": "ready"}, "status", FAR, "ready", ("jumped", "", False)),
     "pause": Verb(WORKING, {}, "status", FAR, "waiting_parts", ("paused", "", False)),
-    "resume": Verb(WAITING, {}, "status", FAR, "repairing", ("resumed", "", False)),
-    "revert": Verb(WORKING, WRONG_BUTTON, "status", FAR, "diagnosing", ("reverted", "Wrong button.", False)),
+    "resume": Verb(WAITING, {}, "status", FAR, "diagnosing", ("resumed", "", False)),
+    "revert": Verb(WORKING, WRONG_BUTTON, "status", FAR, "received", ("reverted", "Wrong button.", False)),
     "cancel": Verb(WORKING, NO_PART, "status", FAR, "cancelled", ("cancelled", "No part to be had.", True)),
     "promise": Verb(
-        WORKING, LATER, "promise", {"#status", "#history"}, "repairing", ("promised", LATER["reason"], True)
+        WORKING, LATER, "promise", {"#status", "#history"}, "diagnosing", ("promised", LATER["reason"], True)
     ),
-    "notes": Verb(WORKING, NOTE, "notes", ITS_OWN, "repairing", ("noted", "Battery at 71 %.", False)),
-    "updates": Verb(WORKING, NEWS, "updates", ITS_OWN, "repairing", ("updated", "The glass is here.", True)),
-    "link": Verb(WORKING, {}, "tracking-card", ITS_OWN, "repairing", ("link_replaced", "", False)),
+    "notes": Verb(WORKING, NOTE, "notes", ITS_OWN, "diagnosing", ("noted", "Battery at 71 %.", False)),
+    "updates": Verb(WORKING, NEWS, "updates", ITS_OWN, "diagnosing", ("updated", "The glass is here.", True)),
+    "link": Verb(WORKING, {}, "tracking-card", ITS_OWN, "diagnosing", ("link_replaced", "", False)),
 }
 PANELS = {"status", "promise", "notes", "updates", "tracking-card", "history"}
 

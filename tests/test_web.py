@@ -440,6 +440,65 @@ def test_a_trusted_proxy_tells_visitors_apart(proxied):
         fail(client, visitor, status)
 
 
+# --- what every page owes its reader ------------------------------------------------------------
+
+
+def faults(page):
+    """What a browser or a screen reader would stumble over."""
+    ids = [element["id"] for element in page.all("[id]")]
+    yield from {f"two elements are #{id}" for id in ids if ids.count(id) > 1}
+    for attribute in ("for", "aria-describedby", "aria-labelledby", "aria-controls", "list"):
+        for element in page.all(f"[{attribute}]"):
+            yield from (f"{attribute}={id} points nowhere" for id in element[attribute].split() if id not in ids)
+    for use in page.all("use[href]"):
+        if use["href"].removeprefix("#") not in ids:
+            yield f"the icon {use['href']} is not on the page"
+    for field in page.all("input:not([type=hidden]), select, textarea"):
+        labels = page.all(f"label[for='{field.get('id')}']") or field.find_parents("label")
+        if not labels and not field.get("aria-label") and field.get("aria-hidden") != "true":
+            yield f"{field.get('name')} has no label"
+    for button in page.all("button, a[href]"):
+        if not button.get_text(strip=True) and not button.get("aria-label"):
+            yield f"{button} says nothing"
+    if len(page.all("h1")) != 1 or len(page.all("main")) != 1 or not page.one("head > title").get_text(strip=True):
+        yield "not one title, one main and one heading"
+    if page.one("html").get("lang") != "en" or not page.all("meta[name=viewport]"):
+        yield "no language or no viewport"
+
+
+def test_every_page_is_sound(owner, anyone):
+    repairs = {
+        status: make_repair(status=status) for status in ("repairing", "waiting_parts", "cancelled", "delivered")
+    }
+    urls = [
+        "/repairs",
+        "/repairs?q=x",
+        "/repairs/new",
+        "/customers",
+        "/settings/shop",
+        "/settings/branches",
+        "/account",
+    ]
+    urls += ["/settings/branches/new", "/settings/branches/1", "/settings/staff", "/settings/staff/new"]
+    repair = repairs["repairing"]
+    urls += [
+        f"/customers/{repair.customer_id}",
+        f"/customers/{repair.customer_id}/edit",
+        f"/repairs/{repair.code}/edit",
+    ]
+    urls += [f"/repairs/{repair.code}/receipt", *(f"/repairs/{repair.code}" for repair in repairs.values())]
+    pages = {url: owner.page(url) for url in urls}
+    pages |= {repair.status: anyone.page(f"/t/{repair.token}") for repair in repairs.values()}
+    pages["the door"] = anyone.page("/login")
+    pages["nothing"] = anyone.page("/nowhere", 404)
+    pages["a refusal"] = owner.send("/repairs/new", {"phone": "x", "promise_pick": "custom"}, 422)
+    url = f"/repairs/{repair.code}/promise"
+    pages["a late refusal"] = owner.send(url, {"version": 1, "promise_pick": "custom", "promise_at": "x"}, 422)
+    pages["a stale one"] = owner.send(f"/repairs/{repair.code}/cancel", {"version": 1, "reason": "x"}, 409)
+    found = {url: problems for url, page in pages.items() if (problems := sorted(faults(page)))}
+    assert found == {}
+
+
 # --- what people write --------------------------------------------------------------------------
 
 MARK = '"><i class="pwned">&amp;</i>'

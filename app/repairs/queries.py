@@ -53,8 +53,10 @@ def photos(repair: Repair) -> list[Photo]:
 
 def get_photo(repair: Repair, name: str) -> Photo:
     """The repair's photo with that name; else 404."""
-    photo = db.session.scalar(select(Photo).where(Photo.repair_id == repair.id, Photo.name == name))
-    return photo or abort(404)
+    # Names are letters and digits; PostgreSQL takes offence at some of what else an address may hold.
+    if not name.isalnum():
+        abort(404)
+    return db.session.scalar(select(Photo).where(Photo.repair_id == repair.id, Photo.name == name)) or abort(404)
 
 
 def technicians() -> list[Staff]:
