@@ -58,9 +58,12 @@ def fold(text: str) -> str:
 
 
 def search_words(text: str) -> list[str]:
-    """What to look for, folded: the words, or the whole text where it is only a number typed in groups."""
-    text = fold(text).strip()
-    return text.split() if any(letter.isalpha() for letter in text) else [text] if text else []
+    """What to look for, folded: the words, where a telephone number typed in groups is one."""
+    words = []
+    for part in re.findall(r"(?<!\S)\+?[\d(][\d\s()./-]*\d(?!\S)|\S+", fold(text)):
+        whole = len(digits(part)) >= 7 or "-" in part
+        words += [part] if whole else part.split()
+    return words
 
 
 # --- places -------------------------------------------------------------------------------------

@@ -216,11 +216,11 @@ def test_a_name_in_any_alphabet_is_found_however_it_is_typed(owner):
         assert other not in answer, query
 
 
-@pytest.mark.parametrize(("query", "finds"), [("100%", 1), ("100_", 0), ("0%_", 1), ("%", 1), ("_", 1), ("\\", 1)])
-def test_every_sign_is_looked_for_as_it_is(owner, query, finds):
+def test_every_sign_is_looked_for_as_it_is(owner):
     mine = make_repair(item="100%_\\ charged", customer=make_customer(phone="+66811111111"))
     make_repair(item="100 charged", customer=make_customer(phone="+66822222222"))
-    assert found(owner, q=query) == [mine.code] * finds
+    for query, finds in (("100%", 1), ("100_", 0), ("0%_", 1), ("%", 1), ("_", 1), ("\\", 1)):
+        assert found(owner, q=query) == [mine.code] * finds, query
 
 
 def test_a_search_looks_at_finished_repairs_too_after_the_open_ones(owner):

@@ -39,33 +39,24 @@ def test_the_list_says_who_with_which_number_and_how_many_repairs(technician):
     assert technician.page("/customers").all("#results li a")[1]["href"] == f"/customers/{malee.id}"
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "malee",
-        "SUK mal",
-        "081 234 5678",
-        "+66 81 234 5678",
-        "(081) 234-5678",
-        "2345",
-        "5678",
-        "MALEE@example",
-        "มาลี",
-        "МАРИЯ",
-        "(мария)",
-    ],
-)
-def test_a_customer_is_found_by_name_number_or_email(front_desk, query):
+IN_HAND = [
+    *("malee", "SUK mal", "มาลี", "МАРИЯ", "(мария)", "MALEE@example"),
+    *("081 234 5678", "+66 81 234 5678", "(081) 234-5678", "2345", "5678"),
+]
+
+
+def test_a_customer_is_found_by_name_number_or_email(front_desk):
     make_customer(name="Malee Suk มาลี (Мария)", phone="+66812345678", email="Malee@Example.com")
     make_customer(name="Ana", phone="+66911111111", email="ana@other.com")
-    assert found(front_desk, q=query) == ["Malee Suk มาลี (Мария)"]
+    for query in IN_HAND:
+        assert found(front_desk, q=query) == ["Malee Suk มาลี (Мария)"], query
 
 
-@pytest.mark.parametrize(("query", "finds"), [("50%", 1), ("5_%", 0), ("_", 1), ("%", 1), ("\\", 1)])
-def test_every_sign_is_looked_for_as_it_is(front_desk, query, finds):
+def test_every_sign_is_looked_for_as_it_is(front_desk):
     make_customer(name="Fifty 50% _\\", phone="+66811111111")
     make_customer(name="Ana", phone="+66822222222")
-    assert len(found(front_desk, q=query)) == finds
+    for query, finds in (("50%", 1), ("5_%", 0), ("_", 1), ("%", 1), ("\\", 1)):
+        assert len(found(front_desk, q=query)) == finds, query
 
 
 def test_a_search_that_finds_nobody_says_what_to_try(front_desk):
@@ -106,11 +97,11 @@ def test_a_customer_without_repairs_has_a_card_too(technician):
     assert "None yet." in technician.page(f"/customers/{make_customer().id}").text
 
 
-@pytest.mark.parametrize("number", ["99", "0", "99999999999999999999", "-1", "x", "1.5", "%00"])
-@pytest.mark.parametrize("more", ["", "/edit"])
-def test_a_customer_who_does_not_exist_is_not_found(owner, number, more):
+def test_a_customer_who_does_not_exist_is_not_found(owner):
     make_customer()
-    owner.page(f"/customers/{number}{more}", 404)
+    for number in ("99", "0", "2147483648", "99999999999999999999", "-1", "x", "1.5", "%00"):
+        owner.page(f"/customers/{number}", 404)
+        owner.page(f"/customers/{number}/edit", 404)
 
 
 # --- changing one -------------------------------------------------------------------------------

@@ -401,13 +401,9 @@ FORBIDDEN = [
     ("technician", "jump", "repairing", "an owner or a manager"),
     ("technician", "revert", "repairing", "an owner or a manager"),
     ("technician", "cancel", "repairing", "an owner or a manager"),
-    ("technician", "link", "repairing", "an owner or a manager"),
     ("front_desk", "advance", "received", "an owner, a manager or a technician"),
-    ("front_desk", "jump", "repairing", "an owner or a manager"),
     ("front_desk", "pause", "repairing", "an owner, a manager or a technician"),
     ("front_desk", "resume", "waiting_parts", "an owner, a manager or a technician"),
-    ("front_desk", "revert", "delivered", "an owner or a manager"),
-    ("front_desk", "cancel", "ready", "an owner or a manager"),
     ("front_desk", "link", "ready", "an owner or a manager"),
 ]
 
@@ -425,13 +421,11 @@ def test_a_move_that_is_not_one_s_own_is_refused_and_says_whose_it_is(request, r
 
 ALLOWED = [
     ("technician", "advance", "received"),
-    ("technician", "advance", "repairing"),
     ("technician", "pause", "testing"),
     ("technician", "resume", "waiting_parts"),
     ("front_desk", "advance", "ready"),
     ("manager", "advance", "testing"),
     ("manager", "revert", "delivered"),
-    ("manager", "cancel", "ready"),
     ("manager", "link", "ready"),
     *[(role, name, "received") for role in ("technician", "front_desk") for name in ("promise", "notes", "updates")],
 ]
@@ -457,29 +451,21 @@ REFUSED = [
     ("advance", "delivered", {}),
     ("advance", "cancelled", {}),
     ("advance", "waiting_parts", {}),
-    ("jump", "repairing", {"to": "received"}),
     ("jump", "repairing", {"to": "waiting_parts"}),
     ("jump", "repairing", {"to": "nowhere"}),
     ("jump", "repairing", {"to": ""}),
     ("pause", "received", {}),
-    ("pause", "ready", {}),
     ("resume", "repairing", {}),
     ("revert", "received", {}),
     ("cancel", "delivered", {}),
-    ("cancel", "repairing", {"reason": "x" * 501}),
-    ("revert", "repairing", {"reason": "x" * 501}),
     ("promise", "delivered", {}),
-    ("promise", "cancelled", {}),
     ("promise", "repairing", {"promise_pick": "none"}),
     ("promise", "repairing", {"promise_pick": "yesterday"}),
     ("promise", "repairing", {"promise_pick": "custom", "promise_at": ""}),
     ("promise", "repairing", {"promise_pick": "custom", "promise_at": "2020-01-01T10:00"}),
-    ("promise", "repairing", {"reason": "x" * 501}),
     ("notes", "repairing", {"text": ""}),
     ("notes", "repairing", {"text": " \r\n\t "}),
-    ("notes", "repairing", {"text": "x" * 2001}),
     ("updates", "repairing", {"text": ""}),
-    ("updates", "repairing", {"text": "x" * 2001}),
 ]
 
 
@@ -493,9 +479,7 @@ def test_what_a_rule_forbids_is_refused_in_its_panel_and_changes_nothing(owner, 
     assert (happened(repair), repair.status) == (before, status)
 
 
-@pytest.mark.parametrize(
-    ("name", "status", "changes"), [REFUSED[0], REFUSED[11], REFUSED[15], REFUSED[21], REFUSED[-1]]
-)
+@pytest.mark.parametrize(("name", "status", "changes"), REFUSED[::4])
 def test_without_htmx_a_refusal_is_the_whole_page(owner, name, status, changes):
     repair = make_repair(status=status)
     page = owner.send(address(repair, name), form_for(repair, name, **changes), 422)
