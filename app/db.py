@@ -83,9 +83,11 @@ def _prepare_sqlite(connection, record):
 def _begin_sqlite(connection):
     """Whoever may write takes the write lock at once.
 
+    A request that looks only reads; so does a connection that says so (execution option reads_only).
     A transaction that reads first and writes later is refused by SQLite, without waiting, when
     another one wrote in between (https://www.sqlite.org/rescode.html#busy_snapshot).
     """
     if connection.dialect.name == "sqlite":
-        reads_only = has_request_context() and request.method in {"GET", "HEAD", "OPTIONS"}
+        safe = has_request_context() and request.method in {"GET", "HEAD", "OPTIONS"}
+        reads_only = connection.get_execution_options().get("reads_only", safe)
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

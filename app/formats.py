@@ -57,6 +57,11 @@ def fold(text: str) -> str:
     return re.sub("[\u0300-\u036f]", "", plain)
 
 
+def compact(text: str) -> str:
+    """A serial number without the gaps that people write into it."""
+    return re.sub(r"[\s()./-]", "", text)
+
+
 def search_words(text: str) -> list[str]:
     """What to look for, folded: the words, where a telephone number typed in groups is one."""
     words = []

@@ -217,8 +217,9 @@ def customer_search(name: str, phone: str, email: str) -> str:
 
 
 def repair_search(code: str, item: str, serial: str) -> str:
-    """What a repair is found by, beside its customer."""
-    return formats.fold(f"{code} {item} {serial}")
+    """What a repair is found by, beside its customer; a serial number with gaps also without them."""
+    gapless = formats.compact(serial) if formats.compact(serial) != serial else ""
+    return formats.fold(f"{code} {item} {serial} {gapless}".strip())
 
 
 @event.listens_for(Customer, "before_insert")

@@ -12,6 +12,7 @@ from .auth import me
 from .db import db
 from .models import Branch, SignIn, Staff, get_shop
 from .rules import Refused, Role
+from .throttle import limiter
 from .web import EMAIL, Form, Needed, choices
 
 bp = Blueprint("staff", __name__)
@@ -137,6 +138,12 @@ def _is_unique(person, form, is_new) -> bool:
 
 
 @bp.route("/account", methods=["GET", "POST"])
+@limiter.limit(
+    "10 per 15 minutes",
+    key_func=lambda: f"password:{me().id}",
+    methods=["POST"],
+    deduct_when=lambda answer: answer.status_code == 422,
+)
 def account():
     """One's own account; POST changes the password, and ends all other sessions."""
     form = PasswordForm()

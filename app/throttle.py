@@ -53,18 +53,15 @@ class DatabaseStorage(Storage):
 
     def get(self, key: str) -> int:
         """The counter's value; 0 when it does not exist or has run out."""
-        with db.engine.connect() as connection:
-            return connection.scalar(_running(Throttle.count, key)) or 0
+        return _read(_running(Throttle.count, key)) or 0
 
     def get_expiry(self, key: str) -> float:
         """When the counter runs out, in seconds since 1970."""
-        with db.engine.connect() as connection:
-            return connection.scalar(_running(Throttle.expires_at, key)) or time.time()
+        return _read(_running(Throttle.expires_at, key)) or time.time()
 
     def check(self) -> bool:
         """Whether the table can be read."""
-        with db.engine.connect() as connection:
-            connection.execute(select(Throttle.key).limit(1))
+        _read(select(Throttle.key).limit(1))
         return True
 
     def reset(self) -> int:
@@ -76,6 +73,12 @@ class DatabaseStorage(Storage):
         """Forgets one counter."""
         with db.engine.begin() as connection:
             connection.execute(delete(Throttle).where(Throttle.key == key))
+
+
+def _read(query):
+    # The request's own transaction may hold the write lock by now: this one must not ask for it.
+    with db.engine.connect().execution_options(reads_only=True) as connection:
+        return connection.scalar(query)
 
 
 def _running(column, key):

@@ -103,12 +103,9 @@ class View:
 
 def init_app(app):
     """Registers the pages; what they are drawn with is part of every page's tag."""
-    root = Path(app.root_path)
-    drawn_with = [
-        root / "tracking.py",
-        root / "rules.py",
-        *sorted((Path(app.root_path).parent / "templates/tracking").iterdir()),
-    ]
+    code, templates = Path(app.root_path), Path(app.root_path).parent / "templates"
+    modules = [code / name for name in ("tracking.py", "rules.py", "formats.py", "sharing.py")]
+    drawn_with = [*modules, templates / "public.html", *sorted((templates / "tracking").iterdir())]
     app.config["TRACKING_BUILD"] = hashlib.sha256(
         b"".join(file.read_bytes() for file in drawn_with) + repr(sorted(app.config["ASSETS"].items())).encode()
     ).hexdigest()[:8]
@@ -138,7 +135,10 @@ def live(token):
     if state is None or _ended(state):
         # The page reloads itself and then says what happened.
         return Response(status=404 if state is None else 410, headers=HEADERS | {"HX-Refresh": "true"})
-    return _answer(state, "tracking/_live.html", token, request.headers.get("HX-PTag", "").__eq__)
+    answer = _answer(state, "tracking/_live.html", token, request.headers.get("HX-PTag", "").__eq__)
+    # With it a browser would ask by its own copy, turn our 304 into that, and htmx would draw it again every time.
+    del answer.headers["ETag"]
+    return answer
 
 
 def _state(token: str):

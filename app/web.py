@@ -11,11 +11,12 @@ from pathlib import Path
 
 from flask import Flask, current_app, flash, g, make_response, redirect, render_template, request, session
 from flask.sessions import SecureCookieSessionInterface
+from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
@@ -75,6 +76,7 @@ def init_app(app: Flask):
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(IntegrityError, _taken_error)
     app.register_error_handler(Exception, _unexpected_error)
     _serve_static(app)
     _write_logs(app)
@@ -231,6 +233,8 @@ def _http_error(error: HTTPException):
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After"}:
             answer.headers[name] = value
+    if isinstance(error, RateLimitExceeded):
+        answer.headers["Retry-After"] = str(error.limit.limit.get_expiry())
     return answer
 
 
@@ -240,6 +244,12 @@ def _database_error(error: OperationalError):
         log.error("the database cannot write: %s", error.orig)
         return error_page(503)
     return _unexpected_error(error)
+
+
+def _taken_error(error: IntegrityError):
+    """Two people saved the same name, number or address at once; the check before could not see the other yet."""
+    log.warning("%s was a moment too late: %s", request.endpoint, type(error.orig).__name__)
+    return error_page(409, text="Somebody else saved the same a moment ago. Go back and look again.")
 
 
 def _unexpected_error(error: Exception):

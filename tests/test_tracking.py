@@ -109,7 +109,7 @@ def test_the_live_region_is_the_one_in_the_page(anyone, shop, clock, status):
     page, region = anyone.page(address(repair)), live(anyone, repair)
     assert [element["id"] for element in region.soup.children if element.name] == ["live"]
     assert str(region.one("#live")) == str(page.one("#live"))
-    assert region.headers["ETag"] == page.headers["ETag"]
+    assert "ETag" not in region.headers, "a browser would hand htmx its own copy for every 304"
     assert region.headers["HX-PTag"] == page.one("#live")["hx-ptag"]
 
 

@@ -451,7 +451,7 @@ def faults(page):
         for element in page.all(f"[{attribute}]"):
             yield from (f"{attribute}={id} points nowhere" for id in element[attribute].split() if id not in ids)
     for use in page.all("use[href]"):
-        if use["href"].removeprefix("#") not in ids:
+        if f'id="{use["href"].removeprefix("#")}"' not in page.html:
             yield f"the icon {use['href']} is not on the page"
     for field in page.all("input:not([type=hidden]), select, textarea"):
         labels = page.all(f"label[for='{field.get('id')}']") or field.find_parents("label")

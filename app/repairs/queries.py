@@ -130,7 +130,11 @@ def _matching(wanted, now, bounds) -> Select:
     elif not wanted.q:
         query = query.where(Repair.status.in_(_OPEN))
     for word in formats.search_words(wanted.q):
-        query = query.where(or_(Repair.search.contains(word, autoescape=True), Customer.matches(word)))
+        # An IMEI is found with and without the gaps that people write into it.
+        written = {word, formats.compact(word)} - {""}
+        query = query.where(
+            or_(*(Repair.search.contains(text, autoescape=True) for text in written), Customer.matches(word))
+        )
     return query
 
 
