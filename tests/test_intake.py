@@ -284,7 +284,7 @@ def test_an_email_typed_for_a_known_customer_outlives_another_mistake(front_desk
 
 
 def part(client, phone):
-    return client.page("/repairs/new/customer", query_string={"phone": phone}, headers={"HX-Request": "true"})
+    return client.htmx("/repairs/new/customer", {"phone": phone})
 
 
 @pytest.mark.parametrize("phone", ["", "0", "081", "081 9", "call me", "+", "\x00", "9" * 300, "081 234 56789012345"])
@@ -324,9 +324,17 @@ def test_a_whole_number_that_is_known_says_whose_it_is(front_desk, phone):
     assert page.one("#customer")["aria-live"] == "polite"
 
 
+def test_a_name_typed_before_the_number_turned_out_to_be_known_comes_back_when_it_is_corrected(front_desk, shop):
+    make_customer(name="Malee Suk", phone="+66812345678")
+    known = front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5678", "name": "Somchai"})
+    kept = known.one("[name=other_name]")["value"]
+    corrected = front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5679", "other_name": kept})
+    assert corrected.one("[name=name]")["value"] == "Somchai"
+
+
 def test_the_phone_field_asks_for_its_part(front_desk):
     field = front_desk.page("/repairs/new").one("#phone")
-    assert (field["hx-get"], field["hx-target"]) == ("/repairs/new/customer", "#customer")
+    assert (field["hx-post"], field["hx-target"]) == ("/repairs/new/customer", "#customer")
 
 
 def test_a_form_that_comes_back_knows_the_customer_too(front_desk, form):

@@ -558,8 +558,6 @@ def test_what_people_write_is_never_markup_on_any_page(owner, anyone, shop, cloc
     urls += [
         f"/settings/staff/{narin.id}",
         "/account",
-        "/repairs/new/customer?phone=0812345678",
-        "/repairs/new/customer?phone=0812",
     ]
     pages = {url: owner.page(url) for url in urls}
     for page in panels:

@@ -7,7 +7,7 @@ from ..auth import me
 from ..db import db
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
-from ..web import choices, now, refuse, respond, takes_files
+from ..web import choices, now, refuse, respond, takes_files, wants_panel
 from . import actions, forms, photos, queries
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
@@ -86,11 +86,16 @@ def _intake(form, matches):
     return render_template("repairs/new.html", form=form, **_customer_part(form.phone.data, matches))
 
 
-@bp.get("/new/customer")
+@bp.post("/new/customer")
 def new_customer():
-    """The customer's part of the intake form, for the phone typed so far."""
+    """The customer's part of the intake form, for the phone typed so far.
+
+    A POST although it changes nothing: a name and a number that are typed do not belong into an address.
+    """
     auth.demand("repairs.take_in")
-    form = forms.IntakeForm(request.args)
+    if not wants_panel():
+        return redirect(url_for(".new"), 303)
+    form = forms.IntakeForm()
     typed = form.phone.data[:40]
     matches = customers.matching(typed, get_shop().country)
     return render_template("repairs/_customer.html", form=form, **_customer_part(typed, matches))
