@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -54,17 +55,22 @@ def init_app(app):
 # --- passwords ----------------------------------------------------------------------------------
 
 
+# Each hash takes 19 MiB while it is worked out: however many knock at once, two at a time in each process.
+_two_at_a_time = threading.BoundedSemaphore(2)
+
+
 def hash_password(password: str) -> str:
     """An argon2id hash, with its cost and salt in it."""
-    return _hasher().hash(password)
+    with _two_at_a_time:
+        return _hasher().hash(password)
 
 
 def password_matches(password: str, password_hash: str | None) -> bool:
     """Whether it is the password. Takes as long when there is no hash to compare with."""
+    known_hash = password_hash or _nobodys_hash(**current_app.config["ARGON2"])
     try:
-        return _hasher().verify(password_hash or _nobodys_hash(**current_app.config["ARGON2"]), password) and bool(
-            password_hash
-        )
+        with _two_at_a_time:
+            return _hasher().verify(known_hash, password) and bool(password_hash)
     except (VerificationError, InvalidHashError):
         return False
 
@@ -135,12 +141,16 @@ def sign_in(staff: Staff) -> None:
     db.session.commit()
     # Nothing of the session before goes on: an old cookie, or one planted, is worth nothing. But where somebody was
     # signed in here, the forms that stand open in other tabs stay good.
-    csrf_token = session.get("csrf_token") if "_user_id" in session else None
-    session.clear()
-    if csrf_token:
-        session["csrf_token"] = csrf_token
+    _clear_session(keep_forms="_user_id" in session or "was_signed_in" in session)
     session.permanent = True
     login_user(_SignedIn(secret, row))
+
+
+def _clear_session(*, keep_forms: bool) -> None:
+    csrf_token = session.get("csrf_token")
+    session.clear()
+    if keep_forms and csrf_token:
+        session["csrf_token"] = csrf_token
 
 
 def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
@@ -183,7 +193,15 @@ def _gate():
         return None
     if wants_panel():
         return error_page(401)
-    return redirect(url_for("auth.login", next=request.full_path.rstrip("?") if request.method != "POST" else None))
+    if request.method == "POST" and not request.files:
+        return render_template("auth/again.html", fields=_sent_fields(), action=request.full_path.rstrip("?")), 401
+    return redirect(url_for("auth.login", next=request.full_path.rstrip("?")))
+
+
+def _sent_fields() -> list[tuple[str, str]]:
+    """What a form brought that met a closed door, but for passwords and its token."""
+    hidden = ("password", "current", "csrf_token")
+    return [pair for pair in request.form.items(multi=True) if not pair[0].startswith(hidden)]
 
 
 def demand(permission: str) -> None:
@@ -234,7 +252,13 @@ def _failed(response) -> bool:
     methods=["POST"],
     deduct_when=_failed,
 )
-@limiter.limit("50 per 15 minutes", key_func=get_remote_address, methods=["POST"], deduct_when=_failed)
+@limiter.limit(
+    "50 per 15 minutes",
+    key_func=get_remote_address,
+    methods=["POST"],
+    deduct_when=_failed,
+    exempt_when=lambda: _known_browser() != "stranger",
+)
 def login():
     """The sign-in page; POST signs in."""
     if get_shop() is None:
@@ -273,7 +297,8 @@ def logout():
     db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     db.session.commit()
     logout_user()
-    session.clear()
+    _clear_session(keep_forms=True)
+    session["was_signed_in"] = True
     flash("You are signed out.")
     answer = redirect(url_for("auth.login"), 303)
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'

@@ -80,7 +80,7 @@ SETTINGS = (
     Setting("SECRET_KEY", "", _secret),
     Setting("TRUSTED_PROXIES", "0", _number(0, 10)),
     Setting("WORKERS", "", _number(1, 64)),
-    Setting("THREADS", "32", _number(1, 256)),
+    Setting("THREADS", "64", _number(1, 256)),
     Setting("RATELIMIT_STORAGE_URI", "database://", _storage),
     Setting("LOG_LEVEL", "INFO", _log_level),
 )

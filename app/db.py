@@ -63,8 +63,9 @@ def init_app(app):
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         # The time to wait for another writer, in seconds. It must be known before the first PRAGMA.
         options.setdefault("connect_args", {"timeout": 15})
-    options.setdefault("pool_size", 10)
-    options.setdefault("max_overflow", 40)
+    # Fewer than threads: one that waits for a slow phone needs none, and PostgreSQL has a hundred for all.
+    options.setdefault("pool_size", 8)
+    options.setdefault("max_overflow", 24)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
 

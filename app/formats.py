@@ -256,13 +256,26 @@ def reach(address: str) -> str:
 
 def parse_address(text: str) -> str:
     """A web address without its trailing slash: scheme and host, port if any. Raises ValueError with a sentence."""
-    host = r"[^\s/?#@:<>\"'\\^`{|}\[\]]+|\[[0-9a-f:]+\]"
-    match = re.fullmatch(rf"(https?)://({host})(?::(\d{{1,5}}))?/?", text.strip().lower())
-    if not match or not match[2].strip(".-"):
+    match = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?/?", text.strip().lower())
+    if not match or not _is_host(match[2]):
         raise ValueError("Write the address as https://repairs.example.com, without a path.")
     if match[3] and not 0 < int(match[3]) < 65536:
         raise ValueError("The port in this address is not one.")
     return f"{match[1]}://{match[2]}" + (f":{int(match[3])}" if match[3] else "")
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an IP address, or a name that the web's name service could know."""
+    try:
+        if host.startswith("[") or re.fullmatch(r"[\d.]+", host):
+            return bool(ipaddress.ip_address(host.strip("[]")))
+        return re.fullmatch(r"[a-z\d]([a-z\d-]*[a-z\d])?(\.[a-z\d]([a-z\d-]*[a-z\d])?)*\.?", _ascii(host)) is not None
+    except ValueError:
+        return False
+
+
+def _ascii(host: str) -> str:
+    return host.encode("idna").decode()
 
 
 def clean_line(text: str | None) -> str:

@@ -284,7 +284,8 @@ def _branch_page(branch, form):
 def _branch_is_unique(branch, form, is_new) -> bool:
     """Puts a sentence by the field that another branch has already, or that a new branch lacks."""
     others = select(Branch).where(Branch.id != (branch.id or 0))
-    if db.session.scalar(others.where(func.lower(Branch.name) == form.name.data.lower())):
+    # In Python: SQLite knows the case of English letters only, and branches are few.
+    if form.name.data.casefold() in {other.name.casefold() for other in db.session.scalars(others)}:
         form.name.errors = ["Another branch has this name."]
     if is_new and not form.code.data:
         form.code.errors = [CODE_HINT]

@@ -90,6 +90,7 @@ class View:
     progress: int | None
     deadline: datetime | None
     promise_reason: str
+    withdrawn: str
     late: Late | None
     ready_since: datetime | None
     cancel_reason: str
@@ -164,8 +165,8 @@ def _tag(state) -> str:
     about it: at midnight in the shop ("today"), and as a repair gets later ("5 minutes ago").
     """
     now = utcnow()
-    late = int((now - state.promised_at).total_seconds()) if state.promised_at else -1
-    late = -1 if late < 0 else late // 60 if late < 3600 else 60 + late // 3600
+    late = (now - state.promised_at) // timedelta(minutes=1) if state.promised_at else -1
+    late = max(late, -1) if late < 60 else 60 + late // 60
     day = now.astimezone(ZoneInfo(state.timezone)).toordinal()
     return f"{state.version}.{state.shop_version}.{day}.{late}.{current_app.config['TRACKING_BUILD']}"
 
@@ -192,7 +193,8 @@ def _view(state, tag) -> View:
     status, moves = repair.stage, rules.standing_moves(events)
     held = Status(repair.paused_from) if repair.paused_from else None
     promises = [event for event in events if event.kind == Kind.PROMISED]
-    reason = promises[-1].text if promises else ""
+    last = promises[-1] if promises else None
+    reason = last.text if last else ""
     unfinished = status not in rules.CLOSED | {Status.READY}
     ahead = unfinished and repair.promised_at is not None and repair.promised_at > utcnow()
     where = contact(shop, repair.branch)
@@ -213,7 +215,8 @@ def _view(state, tag) -> View:
         next_up=rules.NEXT_UP[status],
         progress=rules.progress(status, held),
         deadline=repair.promised_at if ahead else None,
-        promise_reason=reason if ahead else "",
+        promise_reason=reason if ahead and last.old else "",
+        withdrawn=reason if unfinished and last and last.new is None else "",
         late=Late(repair.promised_at, reason) if repair.is_late(utcnow()) else None,
         ready_since=repair.moved_at if status == Status.READY else None,
         cancel_reason=moves[-1].text if status == Status.CANCELLED and moves[-1].public else "",

@@ -16,11 +16,12 @@ from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from werkzeug.datastructures import CombinedMultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
-from wtforms import SelectChoice, ValidationError
+from wtforms import FileField, SelectChoice, ValidationError
 from wtforms.validators import Regexp, StopValidation
 
 from . import formats
@@ -77,6 +78,7 @@ def init_app(app: Flask):
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
     app.register_error_handler(IntegrityError, _taken_error)
+    app.register_error_handler(DataError, lambda error: error_page(400, text="Something in the form is too long."))
     app.register_error_handler(Exception, _unexpected_error)
     _serve_static(app)
     _write_logs(app)
@@ -142,6 +144,12 @@ class Form(FlaskForm):
     class Meta(FlaskForm.Meta):
         # CSRFProtect checks every POST; a second check here would only say the same in another voice.
         csrf = False
+
+        def wrap_formdata(self, form, formdata):
+            # A file sent as a text field would be one: files are for the forms that ask for them.
+            takes_files = any(isinstance(field, FileField) for field in form._fields.values())
+            data = super().wrap_formdata(form, formdata)
+            return data if takes_files or not isinstance(data, CombinedMultiDict) else request.form
 
         def bind_field(self, form, unbound_field, options):
             filters = unbound_field.kwargs.get("filters", ())
@@ -218,6 +226,7 @@ def error_page(code: int, *, title: str = "", text: str = "", reference: str = "
         answer = make_response(render_template("_alert.html", **values), code)
         answer.headers["HX-Retarget"] = "#alert"
         answer.headers["HX-Reswap"] = "innerHTML"
+        answer.headers["HX-Reselect"] = ".alert"
         return answer
     return make_response(render_template("error.html", **values), code)
 
@@ -273,6 +282,10 @@ def _write_logs(app: Flask):
 def _add_headers(response):
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.path.startswith("/t/"):
+        # Whatever the answer is: the address is a secret that neither a search engine nor another site may learn.
+        response.headers["X-Robots-Tag"] = "noindex, nofollow"
+        response.headers["Referrer-Policy"] = "no-referrer"
     if request.is_secure:
         # Browsers heed these over https only; on a shop's plain LAN they would complain about them.
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"

@@ -30,3 +30,11 @@ def on_starting(server):
     import sqlalchemy.dialects.sqlite
     import whitenoise
     import wtforms
+
+
+def post_worker_init(worker):
+    """Keeps tracking addresses out of what gunicorn itself writes about a request that it cannot read."""
+    from app.web import Redacting
+
+    for handler in worker.log.error_log.handlers:
+        handler.setFormatter(Redacting(handler.formatter._fmt, handler.formatter.datefmt))

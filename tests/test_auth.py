@@ -4,7 +4,7 @@ import re
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from app.db import db
 from app.models import SignIn, Throttle
@@ -197,8 +197,17 @@ def test_a_path_of_the_shop_is_followed(anyone, ana):
         assert anyone.page("/login", 302, query_string={"next": target}).location == target
 
 
-def test_a_post_that_met_the_door_is_not_repeated_as_a_page(anyone, ana):
-    assert anyone.send("/repairs/TH-MN-R0001/advance", status=302).location == "/login"
+def test_a_form_that_met_the_door_is_kept_until_somebody_is_signed_in_again(owner):
+    url = "/repairs/new"
+    form = {"phone": "081 234 5678", "name": "Malee", "item": "Kindle", "problem": "Frozen <b>", "branch": "1"}
+    db.session.execute(delete(SignIn))
+    page = owner.send(url, form | {"promise_pick": "none", "password": "not to be shown"}, 401)
+    kept = {field["name"]: field["value"] for field in page.all("form input[type=hidden]")}
+    assert kept.pop("csrf_token")
+    assert kept == form | {"promise_pick": "none"}
+    assert page.one("form")["action"] == url
+    owner.sign_in(owner.staff)
+    assert owner.send(url, kept).location.startswith("/repairs/TH-")
 
 
 def test_whoever_is_signed_in_does_not_see_the_door(owner):

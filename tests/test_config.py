@@ -29,7 +29,7 @@ def test_the_defaults_run_on_a_laptop(tmp_path):
         "SECRET_KEY": (tmp_path / "secret_key").read_text(),
         "TRUSTED_PROXIES": 0,
         "WORKERS": min(os.cpu_count(), 8),
-        "THREADS": 32,
+        "THREADS": 64,
         "RATELIMIT_STORAGE_URI": "database://",
         "LOG_LEVEL": "INFO",
     }

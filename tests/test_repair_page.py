@@ -726,3 +726,26 @@ def test_the_colours_can_be_changed_on_a_page_that_answered_a_refusal(owner):
     back = page.one(".themes input[name=back]")["value"]
     answer = owner.send("/account/theme", {"theme": "dark", "back": back})
     owner.page(answer.location)
+
+
+# --- forms that are out of date -----------------------------------------------------------------
+
+
+def test_an_empty_form_that_is_out_of_date_does_not_hide_that_it_is(owner, technician):
+    """Its answer carries the new version: had it been a 422, the next move would have passed for one of today."""
+    repair = make_repair()
+    seen = repair.version
+    owner.htmx(address(repair, "advance"), {"version": seen})
+    panel = technician.htmx(address(repair, "notes"), {"version": seen, "text": ""}, 409)
+    assert "changed this repair" in panel.one("#notes [role=alert]").get_text()
+    assert panel.one("#status")["data-status"] == "diagnosing"
+
+
+def test_an_edit_that_is_out_of_date_shows_what_the_other_one_saved(owner, technician):
+    repair = make_repair()
+    form = {"version": repair.version, "item": "Kindle", "problem": "Frozen", "technician": "0"}
+    owner.send(address(repair, "edit"), form | {"problem": "It was dropped"})
+    page = technician.send(address(repair, "edit"), form | {"item": ""}, 409)
+    assert "It was dropped" in page.one(".alert").get_text()
+    assert page.one("#problem").get_text().strip() == "Frozen"
+    assert db.session.get_one(type(repair), repair.id).problem == "It was dropped"

@@ -447,3 +447,21 @@ def test_numbers_and_prices_follow_the_shop_s_country(owner, shop):
     page = owner.page(f"/repairs/{repair.code}")
     assert page.one('.page-head a[href="tel:+4930123456"]').get_text() == "030 123456"
     assert "€" in page.one("section[aria-labelledby=details-title]").get_text()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::::]", "http://exam℀ple.com", "http://a;b", "http://%41", "http://1.2.3.4.5"]
+)
+def test_an_address_that_no_browser_could_open_is_refused(owner, url):
+    shop = owner.page("/settings/shop")
+    form = {field["name"]: field.get("value", "") for field in shop.all("form.stack input[name]")}
+    form |= {"country": "TH", "currency": "THB", "public_url": url}
+    del form["csrf_token"]
+    assert owner.send("/settings/shop", form, 422).one("#public_url-error")
+    owner.page("/settings/shop")
+
+
+def test_a_branch_cannot_be_named_like_another_in_capitals_of_any_alphabet(owner, shop):
+    make_branch(name="Ärger")
+    page = owner.send("/settings/branches/new", {"name": "ÄRGER", "code": "ZZ"}, 422)
+    assert page.one("#name-error")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from app import rules
-from app.db import db
+from app.db import db, utcnow
 from app.repairs import actions
 from app.rules import Status
 
@@ -789,3 +789,27 @@ def test_an_open_page_of_a_replaced_link_learns_of_it(anyone, by):
     actions.replace_link(repair, by=by, version=repair.version)
     answer = anyone.page(f"/t/{old}/live", 404, headers={"HX-PTag": tag})
     assert answer.headers["HX-Refresh"] == "true"
+
+
+def test_a_promise_that_is_taken_back_is_not_silently_gone(anyone, by):
+    repair = make_repair(promised_at=utcnow() + timedelta(days=3))
+    actions.promise(repair, None, by=by, version=repair.version, reason="The maker has none left.")
+    page = anyone.page(address(repair))
+    assert "The maker has none left." in page.one("#withdrawn").get_text()
+    assert not page.all("#countdown")
+
+
+def test_a_first_promise_is_no_change_of_one(anyone, by):
+    repair = make_repair()
+    actions.promise(repair, utcnow() + timedelta(days=3), by=by, version=repair.version, reason="As agreed.")
+    assert "was changed" not in anyone.page(address(repair)).one(".promise").get_text()
+
+
+def test_a_page_open_in_the_last_second_of_a_promise_says_so_in_the_next(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING + timedelta(hours=1))
+    clock.set(MORNING + timedelta(minutes=59, seconds=59.7))
+    page = anyone.page(address(repair))
+    assert not page.all("#late")
+    clock.forward(seconds=0.5)
+    assert live(anyone, repair, page.one("#live")["hx-ptag"]).one("#late")

@@ -4,6 +4,7 @@ import gzip
 import logging
 import re
 import sqlite3
+from io import BytesIO
 
 import pytest
 from flask_migrate import upgrade
@@ -13,7 +14,7 @@ from app.config import ROOT
 from app.db import db
 from app.models import Repair, Throttle
 
-from .conftest import CONNECT_ARGS, OVERRIDES, POSTGRESQL, make_app
+from .conftest import CONNECT_ARGS, OVERRIDES, POSTGRESQL, Page, make_app
 from .factories import PASSWORD, make_repair, make_shop, make_staff
 
 HTMX = {"HX-Request": "true"}
@@ -97,7 +98,7 @@ def test_every_answer_to_the_staff_is_guarded(technician):
         technician.page(f"{url}/receipt"),
         technician.htmx(f"{url}/notes", note),
         technician.htmx(f"{url}/notes", note, 409),
-        technician.send(f"{url}/notes", note | {"text": ""}, 422),
+        technician.send(f"{url}/notes", {"version": repair.version, "text": ""}, 422),
         technician.send(f"{url}/advance", {"version": repair.version}),
         technician.page("/settings/shop", 403),
         technician.page("/repairs/nothing", 404),
@@ -493,7 +494,9 @@ def test_every_page_is_sound(owner, anyone):
     pages["nothing"] = anyone.page("/nowhere", 404)
     pages["a refusal"] = owner.send("/repairs/new", {"phone": "x", "promise_pick": "custom"}, 422)
     url = f"/repairs/{repair.code}/promise"
-    pages["a late refusal"] = owner.send(url, {"version": 1, "promise_pick": "custom", "promise_at": "x"}, 422)
+    pages["a late refusal"] = owner.send(
+        url, {"version": repair.version, "promise_pick": "custom", "promise_at": "x"}, 422
+    )
     pages["a stale one"] = owner.send(f"/repairs/{repair.code}/cancel", {"version": 1, "reason": "x"}, 409)
     found = {url: problems for url, page in pages.items() if (problems := sorted(faults(page)))}
     assert found == {}
@@ -580,3 +583,16 @@ def test_what_people_write_is_never_markup_on_any_page(owner, anyone, shop, cloc
 def repair_behind(url):
     """The row behind a repair's page."""
     return db.session.scalars(select(Repair).where(Repair.code == url.rpartition("/")[2])).one()
+
+
+def test_a_file_that_is_sent_as_a_text_is_no_text(anyone, shop):
+    form = {"csrf_token": anyone.csrf_token(), "email": (BytesIO(b"x"), "x.txt"), "password": "x"}
+    page = Page(anyone.post("/login", data=form, content_type="multipart/form-data"))
+    assert page.status == 422
+    assert page.one("#email-error")
+
+
+def test_an_alert_finds_its_place_whatever_the_page_selects(owner):
+    answer = owner.htmx("/repairs/nothing/notes", status=404)
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reselect"]) == ("#alert", ".alert")
+    assert answer.one(".alert[role=alert]")

@@ -73,38 +73,38 @@ def take_in(
 
 def advance(repair: Repair, *, by: Staff, version: int) -> None:
     """Takes the next step. Raises Stale, Refused, rules.Forbidden; so do all the moves."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _move(repair, Kind.ADVANCED, rules.advance(repair.stage), by)
 
 
 def jump(repair: Repair, to: Status, *, by: Staff, version: int) -> None:
     """Goes to a later step, passing over those between."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _move(repair, Kind.JUMPED, rules.jump(repair.stage, to), by)
 
 
 def pause(repair: Repair, *, by: Staff, version: int) -> None:
     """Sets it aside until a part arrives."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _move(repair, Kind.PAUSED, rules.pause(repair.stage), by)
 
 
 def resume(repair: Repair, *, by: Staff, version: int) -> None:
     """Goes on exactly where it was paused."""
-    _check_version(repair, version)
+    check_version(repair, version)
     held = Status(repair.paused_from) if repair.paused_from else None
     _move(repair, Kind.RESUMED, rules.resume(repair.stage, held), by)
 
 
 def cancel(repair: Repair, *, by: Staff, version: int, reason: str, public: bool) -> None:
     """Ends it unrepaired. public: whether the customer reads the reason."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _move(repair, Kind.CANCELLED, rules.cancel(repair.stage), by, text=reason, public=public and bool(reason))
 
 
 def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
     """Undoes the last move that still stands."""
-    _check_version(repair, version)
+    check_version(repair, version)
     status, paused_from = rules.revert(rules.standing_moves(repair.events))
     _record(repair, by, Kind.REVERTED, old=repair.status, new=status, text=reason)
     repair.status, repair.paused_from = status, paused_from
@@ -114,7 +114,7 @@ def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
 
 def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, reason: str) -> None:
     """Sets, changes or withdraws the promise. Changing one needs a reason, which the customer reads."""
-    _check_version(repair, version)
+    check_version(repair, version)
     if repair.closed:
         raise Refused(f"A {repair.stage.label.lower()} repair has nothing left to promise.")
     # A form knows minutes; the same minute again is no change.
@@ -132,21 +132,21 @@ def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, rea
 
 def add_note(repair: Repair, text: str, *, by: Staff, version: int) -> None:
     """Writes down something only staff reads."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _record(repair, by, Kind.NOTED, text=text)
     db.session.commit()
 
 
 def add_update(repair: Repair, text: str, *, by: Staff, version: int) -> None:
     """Tells the customer something."""
-    _check_version(repair, version)
+    check_version(repair, version)
     _record(repair, by, Kind.UPDATED, text=text, public=True)
     db.session.commit()
 
 
 def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
     """Gives the repair a new tracking link; the old one is unknown from now on."""
-    _check_version(repair, version)
+    check_version(repair, version)
     repair.token = formats.new_token()
     _record(repair, by, Kind.LINK_REPLACED)
     db.session.commit()
@@ -154,7 +154,7 @@ def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
 
 def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
     """Keeps pictures, which only staff sees: all of the uploads (photos.store says what these are), or none."""
-    _check_version(repair, version)
+    check_version(repair, version)
     rules.demand_room(_photo_count(repair), len(uploads))
     # Shrinking takes seconds, through which nobody else should wait for the lock. So it is let go of, and what was
     # checked is checked again once the files are there.
@@ -162,7 +162,7 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
     pictures = photos.store(uploads)
     try:
         db.session.refresh(repair, with_for_update={"of": Repair})
-        _check_version(repair, version)
+        check_version(repair, version)
         db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
         _record(repair, by, Kind.PHOTO_ADDED, text=f"{len(pictures)} photo{'s' if len(pictures) > 1 else ''}")
         db.session.commit()
@@ -173,7 +173,7 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
 
 def remove_photo(repair: Repair, photo_id: int, *, by: Staff, version: int) -> None:
     """Removes a photo for good."""
-    _check_version(repair, version)
+    check_version(repair, version)
     photo = db.session.get(Photo, photo_id)
     if photo is None or photo.repair_id != repair.id:
         raise Refused("This repair has no such photo.")
@@ -201,7 +201,7 @@ _FIELDS = {
 
 def edit(repair: Repair, *, by: Staff, version: int, **details) -> None:
     """Changes what was written down at intake. The event names the fields and what they held before."""
-    _check_version(repair, version)
+    check_version(repair, version)
     changed = [name for name in _FIELDS if getattr(repair, name) != details[name]]
     if not changed:
         db.session.rollback()
@@ -232,7 +232,8 @@ def _move(repair, kind, to, by, *, text="", public=False):
     db.session.commit()
 
 
-def _check_version(repair: Repair, version: int | None) -> None:
+def check_version(repair: Repair, version: int | None) -> None:
+    """Raises Stale unless the form was drawn for the repair as it stands."""
     if version != repair.version:
         raise Stale
 

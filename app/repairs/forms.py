@@ -123,6 +123,14 @@ def as_typed(repair: Repair, shop: Shop) -> dict:
     }
 
 
+def differences(form: EditForm, repair: Repair, shop: Shop) -> list[tuple[str, str]]:
+    """(label, what is saved) of each field that holds something else than the repair."""
+    saved = as_typed(repair, shop)
+    different = [name for name, value in saved.items() if str(value) != str(form[name].data)]
+    names = {choice.value: choice.label for choice in form.technician.choices}
+    return [(form[name].label.text, names[saved[name]] if name == "technician" else saved[name]) for name in different]
+
+
 class VersionForm(Form):
     """A form that is one button, and the version it was drawn for."""
 

@@ -130,19 +130,20 @@ def edit(code):
     if repair.technician and repair.technician not in people:
         people.append(repair.technician)
     form.offer_technicians(people)
-    error, status = "", 200
-    if request.method == "POST" and not form.validate():
-        status = 422
-    elif request.method == "POST":
+    error, status, saved = "", 200, []
+    if request.method == "POST":
         try:
-            actions.edit(repair, by=me(), version=form.version.data, **form.details(shop))
+            actions.check_version(repair, form.version.data)
+            if form.validate():
+                actions.edit(repair, by=me(), version=form.version.data, **form.details(shop))
+                flash("Saved.")
+                return redirect(url_for(".show", code=repair.code), 303)
+            status = 422
         except actions.Stale:
             db.session.rollback()
             error, status = _who_was_faster(repair), 409
-        else:
-            flash("Saved.")
-            return redirect(url_for(".show", code=repair.code), 303)
-    return render_template("repairs/edit.html", form=form, repair=repair, error=error), status
+            saved = forms.differences(form, repair, shop)
+    return render_template("repairs/edit.html", form=form, repair=repair, error=error, saved=saved), status
 
 
 @bp.post("/<code>/advance")
@@ -271,20 +272,22 @@ def _change(code, doing, form, panel, action, values=dict):
     """
     repair = queries.get_repair(code, doing)
     error, status, also = "", 200, (*_ALSO.get(panel, ()), HISTORY)
-    if not form.validate():
-        error, status = form.first_error, 422
-    else:
-        try:
+    try:
+        # Before the form itself: the answer to a form out of date would bring the new version along, and so hide it.
+        actions.check_version(repair, form.version.data)
+        if form.validate():
             action(repair, by=me(), version=form.version.data, **values())
-        except actions.Stale:
-            # Somebody changed something: every panel shows how it stands, the form's own keeps what was typed.
-            kept = "no photo was added or removed" if panel == PHOTOS else "what you typed is still here"
-            error, status = _who_was_faster(repair, kept), 409
-            also = tuple(other for other in _PANELS if other != panel)
-        except rules.Forbidden as refusal:
-            error, status = str(refusal), 403
-        except Refused as refusal:
-            error, status = str(refusal), 422
+        else:
+            error, status = form.first_error, 422
+    except actions.Stale:
+        # Somebody changed something: every panel shows how it stands, the form's own keeps what was typed.
+        kept = "no photo was added or removed" if panel == PHOTOS else "what you typed is still here"
+        error, status = _who_was_faster(repair, kept), 409
+        also = tuple(other for other in _PANELS if other != panel)
+    except rules.Forbidden as refusal:
+        error, status = str(refusal), 403
+    except Refused as refusal:
+        error, status = str(refusal), 422
     if error:
         db.session.rollback()
         stem = panel.split("/_")[1].removesuffix(".html")

@@ -106,14 +106,20 @@
     if (document.hidden && event.detail.ctx.request.method === "GET") event.preventDefault();
   });
 
-  // A request that got no answer: say so where it is seen, and leave what was typed alone.
+  // A request that got no answer: say so where it is seen, and leave what was typed alone. The next answer takes it back.
   document.addEventListener("htmx:error", (event) => {
-    if (event.detail.ctx?.request?.method !== "POST") return;
-    alertBox.innerHTML = "";
+    const method = event.detail.ctx?.request?.method;
+    if (!method || alertBox.querySelector("[data-offline=post]")) return;
     const line = document.createElement("div");
     line.className = "alert";
     line.setAttribute("role", "alert");
-    line.textContent = "The shop’s server does not answer. Nothing was saved; what you typed is still here.";
-    alertBox.append(line);
+    line.dataset.offline = method === "POST" ? "post" : "get";
+    line.textContent = method === "POST"
+      ? "The shop’s server does not answer. Nothing was saved; what you typed is still here."
+      : "The shop’s server does not answer. This page shows how things stood before.";
+    alertBox.replaceChildren(line);
+  });
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx?.response) alertBox.querySelector("[data-offline]")?.remove();
   });
 })();
