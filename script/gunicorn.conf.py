@@ -1,5 +1,6 @@
 """How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
 
+import gc
 import os
 
 worker_class = "gthread"
@@ -30,6 +31,10 @@ def on_starting(server):
     import sqlalchemy.dialects.sqlite
     import whitenoise
     import wtforms
+
+    # What is loaded by now is for ever: the collector's marks on it would make each worker copy it.
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(worker):

@@ -16,6 +16,9 @@ from sqlalchemy import create_engine, text
 from app.config import ROOT
 
 FLASK = [sys.executable, "-m", "flask"]
+pytestmark = pytest.mark.skipif(
+    bool(os.environ.get("TEST_DATABASE_URL")), reason="starts are tried on SQLite, whatever the rest runs on"
+)
 
 
 @pytest.fixture
