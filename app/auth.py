@@ -239,24 +239,25 @@ def _browser_mark(email: str) -> str:
     return hmac.new(key, f"known:{email}".encode(), "sha256").hexdigest()
 
 
-def _failed(response) -> bool:
-    return response.status_code == 422
+def _give_back_try() -> None:
+    """A try that succeeded is none: only failures count in the end."""
+    for counted in limiter.current_limits:
+        limiter.storage.incr(counted.key, counted.limit.get_expiry(), -1)
 
 
 @bp.route("/login", methods=["GET", "POST"])
 @public
-# Only failures count. By account: ten, then wait; a browser that signed in before has a count of its own.
+# Counted on the way in, so that many tries at once are no more than the same one after another. By account: ten
+# failures, then wait; a browser that signed in before has a count of its own.
 @limiter.limit(
     "10 per 15 minutes",
     key_func=lambda: f"account:{_digest(_email())}:{_known_browser()}",
     methods=["POST"],
-    deduct_when=_failed,
 )
 @limiter.limit(
     "50 per 15 minutes",
     key_func=get_remote_address,
     methods=["POST"],
-    deduct_when=_failed,
     exempt_when=lambda: _known_browser() != "stranger",
 )
 def login():
@@ -279,6 +280,7 @@ def login():
         form.password.errors = ["Email or password is wrong."]
         return render_template("auth/login.html", form=form), 422
     sign_in(db.session.get_one(Staff, staff.id))
+    _give_back_try()
     answer = redirect(local_path(form.next.data), 303)
     answer.set_cookie(
         "known",

@@ -1,6 +1,7 @@
 """Limits on failures: the counters in the database, and what they hold up at the door."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
@@ -144,7 +145,19 @@ def test_signing_in_well_is_never_too_often(app, shop):
     ana = factories.make_staff("owner")
     for _ in range(12):
         app.test_client().sign_in(ana)
-    assert rows() == 0
+    assert db.session.scalar(select(func.sum(Throttle.count))) == 0
+
+
+def test_many_tries_at_once_are_no_more_than_one_after_another(app, shop):
+    email = factories.make_staff("owner").email
+    clients = [app.test_client() for _ in range(20)]
+    forms = [{"csrf_token": client.csrf_token(), "email": email, "password": "wrong"} for client in clients]
+    db.session.rollback()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(
+            pool.map(lambda pair: pair[0].post("/login", data=pair[1]).status_code, zip(clients, forms, strict=True))
+        )
+    assert (answers.count(422), answers.count(429)) == (10, 10)
 
 
 def test_strangers_cannot_lock_out_a_browser_that_has_signed_in_before(app, shop, anyone):
