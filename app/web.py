@@ -325,7 +325,7 @@ def _serve_static(app: Flask):
     hashes = {
         str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
         for file in root.rglob("*")
-        if file.is_file()
+        if file.is_file() and file.suffix != ".gz"
     }
     app.config["ASSETS"] = hashes
 
