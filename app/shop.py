@@ -28,6 +28,8 @@ from .web import EMAIL, Checked, Form, Needed, choices, public
 
 bp = Blueprint("shop", __name__)
 bp.add_app_template_global(formats.timezones, "zones")
+# What the script fills in while one types, said to a browser without it once the form comes back.
+bp.add_app_template_global(formats.propose_code, "proposed_code")
 
 CODE_HINT = "Two capital letters, such as MN."
 

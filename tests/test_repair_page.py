@@ -749,3 +749,8 @@ def test_an_edit_that_is_out_of_date_shows_what_the_other_one_saved(owner, techn
     assert "It was dropped" in page.one(".alert").get_text()
     assert page.one("#problem").get_text().strip() == "Frozen"
     assert db.session.get_one(type(repair), repair.id).problem == "It was dropped"
+
+
+def test_changing_a_promise_begins_with_the_one_that_was_given(owner):
+    repair = make_repair(promised_at=datetime(2031, 5, 4, 9, 30, tzinfo=UTC))
+    assert owner.page(address(repair)).one("#promise [name=promise_at]")["value"] == "2031-05-04T16:30"

@@ -256,3 +256,9 @@ def test_set_up_does_not_come_back_when_the_last_owner_is_gone(anyone, answers):
     make_shop()
     make_staff("owner", active=False)
     anyone.send("/setup", answers, 404)
+
+
+def test_a_browser_without_script_is_offered_the_codes_too(anyone, answers):
+    named = {"name": "Élan Vélo", "code": "", "branch_name": "Main Street", "branch_code": ""}
+    page = anyone.send("/setup", answers | named, 422)
+    assert [page.one(field)["placeholder"] for field in ("#code", "#branch_code")] == ["EV", "MS"]

@@ -118,7 +118,7 @@ def _customer_part(typed, matches):
 def show(code):
     """Everything about one repair."""
     repair = queries.get_repair(code, "repairs.view")
-    return render_template(PAGE, **_panels(repair))
+    return render_template(PAGE, **_page_values(repair))
 
 
 @bp.route("/<code>/edit", methods=["GET", "POST"])
@@ -292,9 +292,9 @@ def _change(code, doing, form, panel, action, values=dict):
         db.session.rollback()
         stem = panel.split("/_")[1].removesuffix(".html")
         failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
-        return refuse(panel, PAGE, status=status, also=also, **_panels(repair, form, failed))
+        return refuse(panel, PAGE, status=status, also=also, **_page_values(repair, form, failed))
     said = _SAID.get(action) or f"Now {repair.stage.label}."
-    return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_panels(repair))
+    return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_page_values(repair))
 
 
 def _who_was_faster(repair: Repair, kept: str = "what you typed is still here") -> str:
@@ -305,8 +305,8 @@ def _who_was_faster(repair: Repair, kept: str = "what you typed is still here") 
     return f"{who} changed this repair at {when}. This is how it stands now; {kept}."
 
 
-def _panels(repair: Repair, form=None, failed=None) -> dict:
-    """What the panels of the repair page take.
+def _page_values(repair: Repair, form=None, failed=None) -> dict:
+    """What the repair page and each of its panels take.
 
     form and failed: the form that was refused, and which panel says why; that panel shows what was typed.
     """
@@ -314,6 +314,9 @@ def _panels(repair: Repair, form=None, failed=None) -> dict:
     pictures = queries.photos(repair)
     promise_form = form if isinstance(form, forms.PromiseForm) else forms.PromiseForm(formdata=None)
     promise_form.offer_picks(shop, now(), none="No promise")
+    if promise_form is not form and repair.promised_at:
+        # Whoever changes a promise begins with the one that was given.
+        promise_form.promise_at.data = formats.to_local_input(repair.promised_at, shop.timezone)
     step = rules.next_step(repair.stage)
     return {
         "repair": repair,
