@@ -2,10 +2,11 @@
 
 from flask import Flask
 
-from . import auth, cli, config, customers, db, printing, shop, staff, throttle, tracking, web
+from . import auth, config, customers, db, printing, shop, staff, throttle, web
 from .repairs import views as repairs
+from .tracking import views as tracking
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 
 def create_app(overrides: dict | None = None) -> Flask:
@@ -22,12 +23,20 @@ def create_app(overrides: dict | None = None) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=1024 * 1024, MAX_FORM_MEMORY_SIZE=1024 * 1024)
     app.config.update(settings)
 
+    if app.config["METRICS_TOKEN"]:
+        from . import metrics  # It loads a library that nobody else needs.
+
+        metrics.init_app(app, __version__)
     web.init_app(app)
     db.init_app(app)
     throttle.init_app(app)
     auth.init_app(app)
     tracking.init_app(app)
-    cli.init_app(app)
+    if not app.config["SERVING"]:
+        from . import cli  # A worker does without the commands, and without the 20 MB that they load.
+
+        cli.init_app(app)
     for module in (shop, staff, customers, repairs, printing):
         app.register_blueprint(module.bp)
+    web.stand_in_front(app)
     return app

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import threading
@@ -12,7 +13,6 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
-from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, select
 from werkzeug.local import LocalProxy
@@ -22,13 +22,17 @@ from . import formats, rules
 from .db import db, utcnow
 from .models import Shop, SignIn, Staff, get_shop
 from .rules import Role
-from .throttle import limiter
-from .web import Form, Needed, error_page, public, wants_panel
+from .throttle import counters, limiter, visitor
+from .web import Form, Needed, cookie_name, error_page, public, wants_panel
 
 bp = Blueprint("auth", __name__)
 login_manager = LoginManager()
+log = logging.getLogger("readylight")
 
+# However busy the counter is, everyone signs in anew after thirty days, and after a week in which nobody looked. Less
+# would have people type passwords at the counter all day, with customers watching.
 SIGNED_IN_FOR = timedelta(days=30)
+UNUSED_FOR = timedelta(days=7)
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 # Read when a template first asks: the page about a broken database must not need the database.
@@ -40,15 +44,17 @@ def init_app(app):
     # The hash's cost: OWASP's second choice for argon2id, 19 MiB, so that a small machine bears several at once.
     # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
     app.config.setdefault("ARGON2", {"time_cost": 2, "memory_cost": 19456, "parallelism": 1})
-    app.config["PERMANENT_SESSION_LIFETIME"] = SIGNED_IN_FOR
+    # The cookie carries the time of its last use, signed.
+    app.config["PERMANENT_SESSION_LIFETIME"] = UNUSED_FOR
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     app.config["SESSION_COOKIE_NAME"] = "readylight"
     # A form may stay open on the counter all day; it lives as long as the session.
     app.config["WTF_CSRF_TIME_LIMIT"] = None
-    login_manager.init_app(app, add_context_processor=False)
+    # Not by its init_app, which looks into every answer's session for a "remember me" that there is not.
+    app.login_manager = login_manager
     app.before_request(_gate)
     app.context_processor(lambda: {"staff": current_user, "shop": _SHOP})
-    app.register_error_handler(rules.Forbidden, lambda refusal: error_page(403, text=str(refusal)))
+    app.register_error_handler(rules.Forbidden, _forbidden)
     app.register_blueprint(bp)
 
 
@@ -135,15 +141,21 @@ class _SignedIn(UserMixin):
 
 def sign_in(staff: Staff) -> None:
     """Starts a session for this browser, under a new secret, and commits."""
+    if current_user.is_authenticated:
+        # Whoever was signed in here is so no longer, with no copy of the old cookie either.
+        db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     secret = secrets.token_urlsafe(32)
     row = SignIn(token_hash=_digest(secret), staff=staff)
     db.session.add(row)
+    db.session.flush()
+    who = row.staff_id
     db.session.commit()
     # Nothing of the session before goes on: an old cookie, or one planted, is worth nothing. But where somebody was
     # signed in here, the forms that stand open in other tabs stay good.
     _clear_session(keep_forms="_user_id" in session or "was_signed_in" in session)
     session.permanent = True
     login_user(_SignedIn(secret, row))
+    log.info("staff %s signed in from %s", who, visitor())
 
 
 def _clear_session(*, keep_forms: bool) -> None:
@@ -155,6 +167,7 @@ def _clear_session(*, keep_forms: bool) -> None:
 
 def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
     """Ends this person's sessions everywhere, in the caller's transaction."""
+    log.info("the sessions of staff %s end%s", staff.id, " but for the present one" if but_this else "")
     rows = delete(SignIn).where(SignIn.staff_id == staff.id)
     if but_this:
         rows = rows.where(SignIn.token_hash != _digest(current_user.secret))
@@ -204,6 +217,16 @@ def _sent_fields() -> list[tuple[str, str]]:
     return [pair for pair in request.form.items(multi=True) if not pair[0].startswith(hidden)]
 
 
+def _forbidden(refusal: rules.Forbidden):
+    note_refusal(refusal)
+    return error_page(403, text=str(refusal))
+
+
+def note_refusal(refusal: rules.Forbidden) -> None:
+    """Writes down who tried what is not theirs to do."""
+    log.warning("staff %s was refused %s: %s", current_user.row.staff_id, request.endpoint, refusal)
+
+
 def demand(permission: str) -> None:
     """Raises rules.Forbidden unless whoever is signed in has the permission."""
     rules.demand(Role(current_user.role), permission)
@@ -230,7 +253,7 @@ def _email() -> str:
 
 def _known_browser() -> str:
     """Sets a browser that has signed in before apart from strangers, so that these cannot lock its user out."""
-    known = request.cookies.get("known", "")
+    known = request.cookies.get(cookie_name("known"), "")
     return known if hmac.compare_digest(known.encode(), _browser_mark(_email()).encode()) else "stranger"
 
 
@@ -242,7 +265,7 @@ def _browser_mark(email: str) -> str:
 def _give_back_try() -> None:
     """A try that succeeded is none: only failures count in the end."""
     for counted in limiter.current_limits:
-        limiter.storage.incr(counted.key, counted.limit.get_expiry(), -1)
+        counters().incr(counted.key, counted.limit.get_expiry(), -1)
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -256,7 +279,7 @@ def _give_back_try() -> None:
 )
 @limiter.limit(
     "50 per 15 minutes",
-    key_func=get_remote_address,
+    key_func=visitor,
     methods=["POST"],
     exempt_when=lambda: _known_browser() != "stranger",
 )
@@ -277,13 +300,15 @@ def login():
     # The transaction ends here: it must not hold the write lock while the hash is worked out.
     db.session.rollback()
     if not password_matches(form.password.data, password_hash):
+        # Not what was typed: people type their password into the wrong field.
+        log.warning("wrong email or password from %s", visitor())
         form.password.errors = ["Email or password is wrong."]
         return render_template("auth/login.html", form=form), 422
     sign_in(db.session.get_one(Staff, staff.id))
     _give_back_try()
     answer = redirect(local_path(form.next.data), 303)
     answer.set_cookie(
-        "known",
+        cookie_name("known"),
         _browser_mark(_email()),
         max_age=SIGNED_IN_FOR * 12,
         httponly=True,
@@ -296,14 +321,22 @@ def login():
 @bp.post("/logout")
 def logout():
     """Ends this browser's session."""
+    log.info("staff %s signed out", current_user.row.staff_id)
     db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     db.session.commit()
+    return show_out("You are signed out.")
+
+
+def show_out(said: str):
+    """The answer to whoever was just signed out: the door. The browser is told to keep nothing of what is behind it."""
     logout_user()
     _clear_session(keep_forms=True)
     session["was_signed_in"] = True
-    flash("You are signed out.")
+    flash(said)
     answer = redirect(url_for("auth.login"), 303)
-    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    if request.is_secure:
+        # On a shop's plain LAN browsers would only complain about it.
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
 
 

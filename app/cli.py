@@ -1,20 +1,25 @@
-"""The commands: flask serve, backup, demo."""
+"""The commands: flask serve, check, backup, restore, demo."""
 
 import json
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from flask_migrate import upgrade
+from flask_migrate import Migrate, upgrade
 from sqlalchemy import inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from . import auth, backup
+from . import auth
+from .backup import copies, locks, making, nightly, restoring
+from .check.findings import findings
+from .check.machine import share
+from .check.place import OK, WARNING, WRONG
 from .config import ROOT, BadSetting
 from .db import db
 from .demo import fill as demo
@@ -24,14 +29,21 @@ COPIES_KEPT = 10
 
 
 def init_app(app):
-    """Adds the commands to `flask`."""
-    for command in (serve, backup_command, demo_command):
+    """Adds the commands to `flask`, those of Flask-Migrate too."""
+    Migrate(app, db, directory=str(ROOT / "migrations"))
+    for command in (serve, check_command, backup_command, restore_command, demo_command):
         app.cli.add_command(command)
 
 
 @click.command("serve")
 def serve():
     """Prepare the data folder and the database, then serve the shop."""
+    try:
+        # The server and all its workers inherit it: as long as one of them lives, nothing is restored.
+        lock = locks.share(Path(current_app.config["DATA_DIR"]))
+        os.set_inheritable(lock.fileno(), True)
+    except copies.Unable as problem:
+        raise BadSetting(str(problem)) from None
     prepare()
     host, port = current_app.config["HOST"], current_app.config["PORT"]
     _check_port(host, port)
@@ -43,8 +55,13 @@ def serve():
     # The workers must not share this process's connections, so it lets go of them and becomes the server.
     db.engine.dispose()
     gunicorn = Path(sys.executable).with_name("gunicorn")
+    if current_app.config["METRICS_TOKEN"]:
+        # Where the workers keep their counts, for any of them to add up. gunicorn removes it when it ends.
+        os.putenv("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="readylight-metrics-"))
     # Large blocks, such as a password hash takes, go back to the system instead of staying with each thread.
     os.putenv("MALLOC_MMAP_THRESHOLD_", str(1024 * 1024))
+    # And what is left is shared by all threads, which Python lets work one at a time anyway.
+    os.putenv("MALLOC_ARENA_MAX", "2")
     os.execv(gunicorn, [str(gunicorn), *_gunicorn_arguments(current_app.config)])
 
 
@@ -52,6 +69,7 @@ def prepare() -> None:
     """Brings the database up to date, after a copy of it if there is anything to lose. Raises BadSetting."""
     # From here on, whatever this process and the server make is theirs alone to read.
     os.umask(0o077)
+    _refuse_network_share()
     script = ScriptDirectory(str(ROOT / "migrations"))
     head = script.get_current_head()
     try:
@@ -69,14 +87,34 @@ def prepare() -> None:
             "Install the newer version, or restore a backup."
         )
     if has_tables:
-        folder = Path(current_app.config["DATA_DIR"]) / "backups"
-        try:
-            copy = backup.copy_database(current_app.config["SQLALCHEMY_DATABASE_URI"], folder, name="before-upgrade")
-        except backup.BackupFailed as problem:
-            raise BadSetting(f"{problem} The database was left as it is.") from None
-        backup.keep_newest(folder, COPIES_KEPT, name="before-upgrade")
-        click.echo(f"  A copy of the database is in {copy}", err=True)
+        click.echo(f"  A copy of the database is in {_copy_before_upgrade()}", err=True)
     upgrade(str(ROOT / "migrations"))
+
+
+def _copy_before_upgrade() -> Path:
+    url, folder = current_app.config["SQLALCHEMY_DATABASE_URI"], _local_backups()
+    now = making.time_in(making.shop_zone(url))
+    try:
+        # Without the photos, which no upgrade touches.
+        copy = making.make("before-upgrade", folder, url=url, photos=None, moment=now)
+        copies.keep_newest(folder, COPIES_KEPT, "before-upgrade", now)
+    except copies.Unable as problem:
+        raise BadSetting(f"{problem} The database was left as it was.") from None
+    return copy.folder
+
+
+def _local_backups() -> Path:
+    """Where copies go that must not depend on a disk or a share that may be away."""
+    return Path(current_app.config["DATA_DIR"]) / "backups"
+
+
+def _refuse_network_share() -> None:
+    """Raises BadSetting when SQLite would lie where other machines may open it too; warns when that cannot be told."""
+    state, sentence = share(current_app.config)
+    if state == WRONG:
+        raise BadSetting(sentence)
+    if state == WARNING:
+        click.echo(f"  {sentence}", err=True)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -107,18 +145,91 @@ def _gunicorn_arguments(config) -> list[str]:
     ]  # fmt: skip
 
 
+@click.command("check")
+@click.option("--deep", is_flag=True, help="Read through the whole database, however large.")
+@click.option("--online", is_flag=True, help="Ask the public address whether it is this shop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_command(deep, online, as_json):
+    """Say what is wrong with this installation and what to do about it. Changes nothing."""
+    found = list(findings(current_app, deep=deep, online=online))
+    worst = max((finding.state for finding in found), key=[OK, WARNING, WRONG].index)
+    if as_json:
+        click.echo(json.dumps({"state": worst, "findings": [finding._asdict() for finding in found]}))
+    else:
+        for finding in found:
+            click.echo(f"{finding.state:8} {finding.about:15} {finding.text}")
+    sys.exit(worst == WRONG)
+
+
 @click.command("backup")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
-def backup_command(folder):
-    """Copy database and photos to FOLDER (default: backups in the data folder) while the shop works."""
-    folder = folder or Path(current_app.config["DATA_DIR"]) / "backups"
+@click.option(
+    "--nightly", "is_nightly", is_flag=True, help="Of those made so, keep the newest BACKUP_KEEP and no more."
+)
+def backup_command(folder, is_nightly):
+    """Copy database and photos into a new folder in FOLDER (default: BACKUP_DIR) while the shop works."""
+    os.umask(0o077)
+    config = current_app.config
+    folder = (folder or Path(config["BACKUP_DIR"])).resolve()
+    url = config["SQLALCHEMY_DATABASE_URI"]
+    zone = making.shop_zone(url)
+    now = making.time_in(zone)
     try:
-        copy = backup.copy_database(current_app.config["SQLALCHEMY_DATABASE_URI"], folder)
-        click.echo(copy)
-        if pictures := backup.copy_photos(photos.folder(), beside=copy):
-            click.echo(pictures)
-    except backup.BackupFailed as problem:
+        with locks.share(Path(config["DATA_DIR"])):
+            kind = nightly.KIND if is_nightly else "readylight"
+            copy = making.make(kind, folder, url=url, photos=photos.folder(), moment=now)
+            if is_nightly:
+                nightly.note_zone(Path(config["DATA_DIR"]), zone)
+                copies.keep_newest(folder, config["BACKUP_KEEP"], kind, now)
+    except copies.Unable as problem:
         raise click.ClickException(str(problem)) from None
+    finally:
+        _give_to_owner(Path(config["DATA_DIR"]))
+    click.echo(copy.folder)
+    if copy.missing:
+        click.echo(f"These files of photos were missing in the shop already: {', '.join(copy.missing)}", err=True)
+
+
+@click.command("restore")
+@click.argument("copy", type=click.Path(exists=True, resolve_path=True, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--despite-missing-photos", is_flag=True, help="Restore a copy that lacks pictures.")
+def restore_command(copy, yes, despite_missing_photos):
+    """Put COPY, a folder that `flask backup` made, in the place of database and photos, and keep what was there."""
+    os.umask(0o077)
+    config = current_app.config
+    place = {"url": config["SQLALCHEMY_DATABASE_URI"], "photos": photos.folder()}
+    try:
+        with locks.own(Path(config["DATA_DIR"])), restoring.reading(copy, **place) as found:
+            repairs, pictures = found.contents.repairs, len(found.contents.photos)
+            click.echo(f"The copy is sound. Repairs: {repairs:,}. Photos: {pictures:,}.")
+            if found.missing and not despite_missing_photos:
+                raise copies.Unable(
+                    f"{len(found.missing)} files of its photos are missing, the first of them {found.missing[0]}. "
+                    "To restore it all the same: --despite-missing-photos."
+                )
+            if not yes:
+                click.confirm("Shall it take the place of all that is in the shop now?", abort=True)
+            now = making.time_in(making.shop_zone(place["url"]))
+            for engine in db.engines.values():
+                engine.dispose()
+            kept = restoring.replace(found, **place, keep_in=_local_backups(), moment=now)
+    except copies.Unable as problem:
+        raise click.ClickException(f"{problem} Nothing was replaced.") from None
+    finally:
+        _give_to_owner(Path(config["DATA_DIR"]))
+    click.echo("It is restored. Everybody has to sign in again.")
+    if kept:
+        click.echo(f"What was there before is kept. To go back to it: flask restore {kept}")
+
+
+def _give_to_owner(data: Path) -> None:
+    """What root makes in somebody's data folder is that somebody's, or their server could not write it."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for folder, folders, files in os.walk(data):
+            for name in (*folders, *files):
+                os.chown(Path(folder, name), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @click.command("demo")

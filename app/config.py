@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,10 +59,30 @@ def _log_level(value):
     return level
 
 
-def _secret(value):
-    if len(value) < 32:
-        raise ValueError("must be 32 characters or longer")
-    return value
+def _log_format(value):
+    name = value.strip().lower()
+    if name not in {"text", "json"}:
+        raise ValueError("must be text or json")
+    return name
+
+
+def _secret(shortest):
+    def convert(value):
+        if len(value) < shortest:
+            raise ValueError(f"must be {shortest} characters or longer")
+        return value
+
+    return convert
+
+
+def _time_of_day(value):
+    """A time, or None for "off"."""
+    if value.strip().lower() == "off":
+        return None
+    try:
+        return datetime.strptime(value.strip(), "%H:%M").time()
+    except ValueError:
+        raise ValueError("must be a time of day such as 03:00, or off") from None
 
 
 class Setting(NamedTuple):
@@ -77,14 +98,21 @@ SETTINGS = (
     Setting("PORT", "8000", _number(1, 65535)),
     Setting("DATA_DIR", "instance", _folder),
     Setting("DATABASE_URL", "", _database_url),
-    Setting("SECRET_KEY", "", _secret),
+    Setting("REPLICA_URL", "", _database_url),
+    Setting("SECRET_KEY", "", _secret(32)),
     Setting("TRUSTED_PROXIES", "0", _number(0, 10)),
     Setting("WORKERS", "", _number(1, 64)),
     Setting("THREADS", "64", _number(1, 256)),
     Setting("RATELIMIT_STORAGE_URI", "database://", _storage),
+    Setting("BACKUP_AT", "03:00", _time_of_day),
+    Setting("BACKUP_DIR", "", _folder),
+    Setting("BACKUP_KEEP", "14", _number(1, 3650)),
     Setting("LOG_LEVEL", "INFO", _log_level),
+    Setting("LOG_FORMAT", "text", _log_format),
+    Setting("LOG_REQUESTS", "0", _number(0, 1)),
+    Setting("METRICS_TOKEN", "", _secret(16)),
 )
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE_URI"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "REPLICA_URL", "RATELIMIT_STORAGE_URI", "METRICS_TOKEN"}
 
 
 def load(environ: Mapping[str, str] = os.environ) -> dict:
@@ -102,7 +130,10 @@ def load(environ: Mapping[str, str] = os.environ) -> dict:
             shown = "" if setting.name in SECRETS else f"; it is {value!r}"
             raise BadSetting(f"{setting.name} {problem}{shown}.") from None
     data = Path(config["DATA_DIR"])
+    # gunicorn says of itself that it is the server.
+    config["SERVING"] = "SERVER_SOFTWARE" in environ
     config["WORKERS"] = config["WORKERS"] or min(os.cpu_count() or 1, 8)
+    config["BACKUP_DIR"] = config["BACKUP_DIR"] or str(data / "backups")
     url = config.pop("DATABASE_URL") or "sqlite:///readylight.db"
     if url.startswith("sqlite:///"):
         # A file without a folder lies in the data folder, wherever the command was started.
@@ -110,6 +141,11 @@ def load(environ: Mapping[str, str] = os.environ) -> dict:
     config["SQLALCHEMY_DATABASE_URI"] = url
     config["SECRET_KEY"] = config["SECRET_KEY"] or _secret_key(data)
     return config
+
+
+def for_commands(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for a command that the server starts, without what marks the server's own processes."""
+    return {name: environ[name] for name in environ if name not in {"SERVER_SOFTWARE", "PROMETHEUS_MULTIPROC_DIR"}}
 
 
 def _secret_key(data: Path) -> str:

@@ -8,7 +8,7 @@ from wtforms import EmailField, IntegerField, StringField, TelField
 from wtforms import Form as QueryForm
 from wtforms.validators import Length, Optional
 
-from . import auth, formats
+from . import auth, formats, search
 from .db import db
 from .models import Customer, Repair, get_shop
 from .rules import Refused
@@ -32,7 +32,7 @@ class CustomerSearch(QueryForm):
     """The query string of the list. Junk becomes no filter."""
 
     q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
-    page = IntegerField(default=1, filters=[lambda number: min(max(number or 1, 1), 1_000_000)])
+    page = IntegerField(default=1, filters=[lambda number: min(max(number or 1, 1), 200)])
 
 
 class NameNeeded(Refused):
@@ -63,8 +63,8 @@ def matching(typed: str, country: str, limit: int = 4) -> list[Customer]:
     number = formats.digits(typed)
     if len(number) < 4:
         return []
-    query = select(Customer).where(Customer.phone.contains(number)).order_by(Customer.id.desc()).limit(limit)
-    return list(db.session.scalars(query))
+    query, age = search.narrowed(select(Customer), Customer, number)
+    return list(db.session.scalars(query.where(Customer.phone.contains(number)).order_by(age.desc()).limit(limit)))
 
 
 def find_or_create(phone: str, name: str, email: str) -> Customer:
@@ -112,16 +112,16 @@ def index():
     """The list, searched as one types."""
     auth.demand("customers.view")
     wanted = CustomerSearch(request.args)
-    query = select(Customer, func.count(Repair.id)).outerjoin(Repair).group_by(Customer.id)
-    for word in formats.search_words(wanted.q.data):
-        query = query.where(Customer.matches(word))
-    total = db.session.scalar(select(func.count()).select_from(query.subquery()))
-    pages = max(1, -(-total // PAGE_SIZE))
-    page = min(wanted.page.data, pages)
-    rows = db.session.execute(
-        query.order_by(Customer.name, Customer.id).limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)
-    ).all()
-    return render_template("customers/index.html", rows=rows, total=total, page=page, pages=pages, q=wanted.q.data)
+    count = select(func.count(Repair.id)).where(Repair.customer_id == Customer.id).correlate(Customer).scalar_subquery()
+    query, _ = search.narrowed(select(Customer, count), Customer, wanted.q.data)
+    # One more than a page holds tells whether there is another page.
+    query, page = query.order_by(Customer.search, Customer.id).limit(PAGE_SIZE + 1), wanted.page.data
+    rows = db.session.execute(query.offset((page - 1) * PAGE_SIZE)).all()
+    if not rows and page > 1:
+        rows, page = db.session.execute(query).all(), 1
+    return render_template(
+        "customers/index.html", rows=rows[:PAGE_SIZE], has_more=len(rows) > PAGE_SIZE, page=page, q=wanted.q.data
+    )
 
 
 @bp.get("/<int(max=2147483647):customer_id>")

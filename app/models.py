@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from flask import g
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, event, or_
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from . import formats, rules
@@ -94,28 +94,23 @@ class Customer(db.Model):
     name: Mapped[str] = mapped_column(String(120))
     phone: Mapped[str] = mapped_column(String(20), unique=True)
     email: Mapped[str] = mapped_column(String(254), default="")
-    # Name, phone and email folded, for search: neither database folds every alphabet by itself.
-    search: Mapped[str] = mapped_column(Text)
+    # Name, phone and email folded, for search: neither database folds every alphabet by itself. Customers are listed in
+    # this order too, so that Zoe comes after amélie.
+    search: Mapped[str] = mapped_column(Text, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
     repairs: Mapped[list["Repair"]] = relationship(back_populates="customer", order_by="Repair.id.desc()")
-
-    @classmethod
-    def matches(cls, word: str):
-        """A condition: name, email or phone has that word, a phone number however it was typed."""
-        found = [cls.search.contains(word, autoescape=True)]
-        number = formats.digits(word)
-        if len(number) >= 3 and not any(letter.isalpha() for letter in word):
-            found.append(cls.phone.contains(number))
-        return or_(*found)
 
 
 class Repair(db.Model):
     """One thing left with the shop, from the door to the hand-over."""
 
     __table_args__ = (
+        # What is open, by its promise; what is finished, by when it was.
         Index("ix_repair_status_promised_at", "status", "promised_at"),
-        Index("ix_repair_branch_id_status", "branch_id", "status"),
+        Index("ix_repair_status_moved_at", "status", "moved_at"),
+        Index("ix_repair_branch_id_status_promised_at", "branch_id", "status", "promised_at"),
+        Index("ix_repair_branch_id_status_moved_at", "branch_id", "status", "moved_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -123,7 +118,10 @@ class Repair(db.Model):
     token: Mapped[str] = mapped_column(String(32), unique=True)
     # Made with the empty intake form: the same form sent twice makes one repair.
     intake_key: Mapped[str | None] = mapped_column(String(32), unique=True)
+    # Raised by every change: what a form was drawn for.
     version: Mapped[int] = mapped_column(default=1)
+    # Raised by every change that the customer's page shows.
+    public_version: Mapped[int] = mapped_column(default=1, server_default="1")
     branch_id: Mapped[int] = mapped_column(ForeignKey("branch.id"))
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), index=True)
     technician_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"), index=True)
@@ -158,11 +156,7 @@ class Repair(db.Model):
 
     def is_late(self, now: datetime) -> bool:
         """Past its promise and not ready yet."""
-        return (
-            self.promised_at is not None
-            and self.promised_at <= now
-            and self.status not in rules.CLOSED | {Status.READY}
-        )
+        return self.promised_at is not None and self.promised_at <= now and self.status in rules.UNFINISHED
 
 
 class Event(db.Model):
@@ -216,22 +210,23 @@ def customer_search(name: str, phone: str, email: str) -> str:
     return formats.fold(f"{name} {phone} {email}")
 
 
-def repair_search(code: str, item: str, serial: str) -> str:
-    """What a repair is found by, beside its customer; a serial number with gaps also without them."""
+def repair_search(code: str, item: str, serial: str, customer: str) -> str:
+    """What a repair is found by; a serial number with gaps also without them. customer: what they are found by."""
     gapless = formats.compact(serial) if formats.compact(serial) != serial else ""
-    return formats.fold(f"{code} {item} {serial} {gapless}".strip())
+    return formats.fold(f"{code} {item} {serial} {gapless}".strip()) + f" {customer}"
 
 
-@event.listens_for(Customer, "before_insert")
-@event.listens_for(Customer, "before_update")
-def _keep_customer_search(mapper, connection, customer):
-    customer.search = customer_search(customer.name, customer.phone, customer.email or "")
-
-
-@event.listens_for(Repair, "before_insert")
-@event.listens_for(Repair, "before_update")
-def _keep_repair_search(mapper, connection, repair):
-    repair.search = repair_search(repair.code, repair.item, repair.serial or "")
+@event.listens_for(db.session, "before_flush")
+def _keep_search(session, context, instances):
+    """Keeps what customers and their repairs are found by, whoever changes them."""
+    changed = [*session.new, *session.dirty]
+    customers = [row for row in changed if isinstance(row, Customer)]
+    for customer in customers:
+        customer.search = customer_search(customer.name, customer.phone, customer.email or "")
+    repairs = {row for row in changed if isinstance(row, Repair)}
+    for repair in repairs.union(*(customer.repairs for customer in customers if customer.id)):
+        found_by = repair.customer.search if repair.customer else ""
+        repair.search = repair_search(repair.code, repair.item, repair.serial or "", found_by)
 
 
 def get_shop() -> Shop | None:

@@ -72,6 +72,8 @@ STEPS = (S.RECEIVED, S.DIAGNOSING, S.WAITING_PARTS, S.REPAIRING, S.TESTING, S.RE
 PATH = tuple(step for step in STEPS if step != S.WAITING_PARTS)
 PAUSABLE = frozenset({S.DIAGNOSING, S.REPAIRING, S.TESTING})
 CLOSED = frozenset({S.DELIVERED, S.CANCELLED})
+# What can be late.
+UNFINISHED = frozenset(S) - CLOSED - {S.READY}
 # Enough for every side of a thing and its scratches.
 MOST_PHOTOS = 12
 MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.CANCELLED})
@@ -268,6 +270,13 @@ class Move:
     at: datetime
     text: str = ""
     public: bool = False
+
+
+def is_internal(kind: str, new: str | None) -> bool:
+    """Whether an event changes nothing that the customer's page shows. new: as the event keeps it."""
+    if kind == Kind.EDITED:
+        return {"item", "problem"}.isdisjoint((new or "").split())
+    return kind in {Kind.NOTED, Kind.LINK_REPLACED, Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED}
 
 
 def standing_moves(events: Iterable) -> list[Move]:

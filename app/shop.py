@@ -3,7 +3,6 @@
 import re
 
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
-from flask_limiter.util import get_remote_address
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from wtforms import (
@@ -23,7 +22,7 @@ from . import auth, formats
 from .db import db
 from .models import Branch, Repair, Shop, Staff, get_shop
 from .rules import Role
-from .throttle import limiter
+from .throttle import limiter, visitor
 from .web import EMAIL, Checked, Form, Needed, choices, public
 
 bp = Blueprint("shop", __name__)
@@ -197,9 +196,7 @@ def healthz():
 
 @bp.route("/setup", methods=["GET", "POST"])
 @public
-@limiter.limit(
-    "20 per hour", key_func=get_remote_address, methods=["POST"], deduct_when=lambda answer: answer.status_code == 403
-)
+@limiter.limit("20 per hour", key_func=visitor, methods=["POST"], deduct_when=lambda answer: answer.status_code == 403)
 def setup():
     """First run: the shop, its first branch, its owner. Gone once there is an owner."""
     if auth.owner_exists():
@@ -213,6 +210,7 @@ def setup():
         form.public_url.data = request.host_url.rstrip("/")
         return render_template("shop/setup.html", form=form)
     if not auth.is_setup_code(form.setup_code.data):
+        current_app.logger.warning("wrong set-up code from %s", visitor())
         form.setup_code.errors = ["This is not the code that the server printed."]
         return render_template("shop/setup.html", form=form), 403
     if not form.validate():

@@ -1,6 +1,6 @@
 """The people who sign in: added, changed and deactivated by the owner; everyone's own account."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
@@ -13,7 +13,7 @@ from .db import db
 from .models import Branch, SignIn, Staff, get_shop
 from .rules import Refused, Role
 from .throttle import limiter
-from .web import EMAIL, Form, Needed, choices
+from .web import EMAIL, Form, Needed, choices, cookie_name
 
 bp = Blueprint("staff", __name__)
 
@@ -154,6 +154,7 @@ def account():
             db.session.commit()
             flash("Password changed. You are signed out everywhere else.")
             return redirect(url_for(".account"), 303)
+        current_app.logger.warning("staff %s typed a wrong present password", me().id)
         form.current.errors = ["This is not your present password."]
     signed_in = db.session.scalars(
         select(SignIn).where(SignIn.staff_id == me().id).order_by(SignIn.id.desc()).limit(20)
@@ -168,8 +169,7 @@ def sign_out_everywhere():
     """Ends every session of one's own, this one too."""
     auth.end_sessions(me())
     db.session.commit()
-    flash("You are signed out everywhere.")
-    return redirect(url_for("auth.login"), 303)
+    return auth.show_out("You are signed out everywhere.")
 
 
 @bp.post("/account/theme")
@@ -179,7 +179,8 @@ def theme():
     back = auth.local_path(request.form.get("back"))
     answer = redirect(back, 303)
     if choice in {"light", "dark"}:
-        answer.set_cookie("theme", choice, max_age=365 * 86400, samesite="Lax", httponly=True, secure=request.is_secure)
+        name, year = cookie_name("theme"), 365 * 86400
+        answer.set_cookie(name, choice, max_age=year, samesite="Lax", httponly=True, secure=request.is_secure)
     else:
-        answer.delete_cookie("theme")
+        answer.delete_cookie(cookie_name("theme"), secure=request.is_secure)
     return answer

@@ -3,29 +3,45 @@
 Knows no table.
 """
 
+import errno
+import gzip
 import hashlib
+import io
 import logging
 import re
 import secrets
 from pathlib import Path
 
-from flask import Flask, current_app, flash, g, make_response, redirect, render_template, request, session
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+)
 from flask.sessions import SecureCookieSessionInterface
 from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from gunicorn.http.errors import ParseException
+from itsdangerous import SignatureExpired, TimestampSigner
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from werkzeug.datastructures import CombinedMultiDict
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 from wtforms import FileField, SelectChoice, ValidationError
 from wtforms.validators import Regexp, StopValidation
 
-from . import formats
-from .db import utcnow
+from . import formats, logs
+from .db import trouble, utcnow
 
 csrf = CSRFProtect()
 log = logging.getLogger("readylight")
@@ -33,20 +49,45 @@ log = logging.getLogger("readylight")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+# Browsers heed these over https only; on a shop's plain LAN they would complain about them.
+OVER_HTTPS = [("Strict-Transport-Security", "max-age=31536000"), ("Cross-Origin-Opener-Policy", "same-origin")]
+
+
+class _Signer(TimestampSigner):
+    """Signs cookies; one that seems to come from the future is good.
+
+    When a server's clock is put back by a second, everyone who was answered within it would be signed out otherwise.
+    """
+
+    def unsign(self, signed_value, max_age=None, return_timestamp=False):
+        try:
+            return super().unsign(signed_value, max_age, return_timestamp)
+        except SignatureExpired as expired:
+            if not 0 < expired.date_signed.timestamp() - self.get_timestamp() <= max_age:
+                raise
+            return super().unsign(signed_value, None, return_timestamp)
 
 
 class SessionCookie(SecureCookieSessionInterface):
     """Flask's signed cookie: marked Secure whenever the request came over https; a customer's page does without."""
 
+    def get_cookie_name(self, app):
+        return cookie_name(app.config["SESSION_COOKIE_NAME"])
+
     def get_cookie_secure(self, app):
         return request.is_secure
+
+    def get_signing_serializer(self, app):
+        serializer = super().get_signing_serializer(app)
+        serializer.signer = _Signer
+        return serializer
 
     def open_session(self, app, request):
         if request.path.startswith("/t/"):
@@ -58,32 +99,35 @@ class SessionCookie(SecureCookieSessionInterface):
             super().save_session(app, session, response)
 
 
-class Redacting(logging.Formatter):
-    """A log line in which no tracking address can be read."""
-
-    def format(self, record):
-        return re.sub(r"/t/[\w-]+", "/t/***", super().format(record))
+def cookie_name(name: str) -> str:
+    """A cookie's name, over https with the prefix by which the browser lets no other host or plain http set it."""
+    return f"__Host-{name}" if request.is_secure else name
 
 
 def init_app(app: Flask):
     """Everything about HTTP that is decided once, before any blueprint."""
+    logs.init_app(app)
     app.session_interface = SessionCookie()
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(now=now, theme=theme)
+    # A double slash is an address that does not exist: the redirect to the right one would go by the request's Host.
+    app.url_map.merge_slashes = False
+    app.before_request(_refuse_other_sites)
     app.before_request(_allow_files)
     csrf.init_app(app)
     app.after_request(_add_headers)
+    app.after_request(_pack)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(SQLAlchemyError, _database_error)
+    app.register_error_handler(OSError, _file_error)
+    # Half of a body, or what is none: gunicorn notices while the page reads it.
+    app.register_error_handler(ParseException, lambda error: error_page(400))
     app.register_error_handler(IntegrityError, _taken_error)
     app.register_error_handler(DataError, lambda error: error_page(400, text="Something in the form is too long."))
     app.register_error_handler(Exception, _unexpected_error)
-    _serve_static(app)
-    _write_logs(app)
-    if proxies := app.config["TRUSTED_PROXIES"]:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
+    _name_static(app)
 
 
 def public(view):
@@ -126,6 +170,12 @@ def refuse(panel: str, page: str, *, status: int, also: tuple[str, ...] = (), **
     if not wants_panel():
         return render_template(page, **values), status
     return render_template("_panels.html", panel=panel, also=also, said="", **values), status
+
+
+def _refuse_other_sites():
+    # Where the browser says so itself (it does over https), no page of another site sends a form here, token or not.
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        raise CSRFError("sent by another site")
 
 
 def _allow_files():
@@ -234,7 +284,12 @@ def error_page(code: int, *, title: str = "", text: str = "", reference: str = "
 def _http_error(error: HTTPException):
     if error.code is None or error.code < 400:
         return error
+    if isinstance(error, BadHost):
+        # The page of an error needs addresses, and with this Host there are none.
+        return Response("This is no name of a host.\n", 400, mimetype="text/plain")
     if isinstance(error, CSRFError):
+        if "_user_id" in session:
+            log.warning("a form for %s was refused: %s", request.endpoint, error.description)
         return error_page(400, title="This form is too old", text="Reload the page and send it again.")
     # What Flask-Limiter says of a limit is "10 per 15 minute"; our own sentence is better.
     own_text = error.description if error.code != 429 and error.description != type(error).description else ""
@@ -247,12 +302,35 @@ def _http_error(error: HTTPException):
     return answer
 
 
-def _database_error(error: OperationalError):
-    text = str(error.orig).lower()
-    if "locked" in text or "full" in text or "no space" in text:
-        log.error("the database cannot write: %s", error.orig)
-        return error_page(503)
-    return _unexpected_error(error)
+TROUBLES = {
+    "busy": ("Just a moment", "The shop is busier than it can bear. Nothing was changed; please try again."),
+    "full": (
+        "The disk is full",
+        "Nothing was changed. Everything can be looked at, but nothing saved, until there is room again on the shop’s "
+        "server: tell the person who runs it.",
+    ),
+    "away": (
+        "The database cannot be reached",
+        "Try again in a moment. Was something to be saved? Then look first whether it was.",
+    ),
+}
+
+
+def _database_error(error: SQLAlchemyError):
+    return _trouble(trouble(error), error)
+
+
+def _file_error(error: OSError):
+    return _trouble("full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "", error)
+
+
+def _trouble(kind: str, error: Exception):
+    """What will pass by itself, or once somebody has made room: 503, and a line in the log. All else is unexpected."""
+    if not kind:
+        return _unexpected_error(error)
+    title, text = TROUBLES[kind]
+    log.error("%s %s: %s (%s)", request.method, logs.route(), title, getattr(error, "orig", error))
+    return error_page(503, title=title, text=text)
 
 
 def _taken_error(error: IntegrityError):
@@ -262,44 +340,75 @@ def _taken_error(error: IntegrityError):
 
 
 def _unexpected_error(error: Exception):
-    reference = secrets.token_hex(4)
-    rule = request.url_rule.rule if request.url_rule else "(no page)"
-    log.error("%s %s failed, reference %s", request.method, rule, reference, exc_info=error)
+    log.error("%s %s failed", request.method, logs.route(), exc_info=error)
     if current_app.testing:
         raise error
-    return error_page(500, reference=reference)
-
-
-def _write_logs(app: Flask):
-    handler = logging.StreamHandler()
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for logger in (log, app.logger):
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-        logger.setLevel(app.config["LOG_LEVEL"])
+    return error_page(500, reference=logs.reference())
 
 
 def _add_headers(response):
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    own = {name for name, _ in response.headers}
+    response.headers.extend((name, value) for name, value in HEADERS.items() if name not in own)
     if request.path.startswith("/t/"):
         # Whatever the answer is: the address is a secret that neither a search engine nor another site may learn.
         response.headers["X-Robots-Tag"] = "noindex, nofollow"
         response.headers["Referrer-Policy"] = "no-referrer"
-    if request.is_secure:
-        # Browsers heed these over https only; on a shop's plain LAN they would complain about them.
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if response.status_code >= 400:
+        response.headers["X-Request-ID"] = logs.request_id()
     # Pages of the shop are nobody else's: no cache keeps them, so Back after signing out shows nothing.
     response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether a browser that accepts these encodings takes gzip."""
+    return "gzip" in accepted and not re.search(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", accepted)
+
+
+def _pack(response):
+    """Compresses a page for browsers that take it; the customer's page sees to that itself."""
+    if (
+        response.mimetype != "text/html"
+        or response.is_streamed
+        or response.content_length is None
+        or response.content_length < 1000
+    ):
+        return response
+    response.vary.add("Accept-Encoding")
+    if not takes_gzip(request.headers.get("Accept-Encoding", "")) or "Content-Encoding" in response.headers:
+        return response
+    # A name of random length, which nobody reads, so that the length of an answer does not tell whether something
+    # typed is also in it (BREACH): https://ieeexplore.ieee.org/document/9754554, as Django does.
+    name = secrets.token_hex(secrets.randbelow(50))
+    packed = io.BytesIO()
+    with gzip.GzipFile(name, "wb", 4, packed, mtime=0) as archive:
+        archive.write(response.get_data())
+    response.set_data(packed.getvalue())
+    response.headers["Content-Encoding"] = "gzip"
     return response
 
 
 # --- static files -------------------------------------------------------------------------------
 
 
-def _serve_static(app: Flask):
-    """Static files straight from memory, each address with its content's hash and so good for ever."""
+def _name_static(app: Flask):
+    """Gives each static file an address with its content's hash, under which it is good for ever."""
+    root = Path(app.static_folder)
+    hashes = {
+        str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        for file in root.rglob("*")
+        if file.is_file() and file.suffix != ".gz"
+    }
+    app.config["ASSETS"] = hashes
+
+    @app.url_defaults
+    def add_hash(endpoint, values):
+        if endpoint == "static" and "v" not in values:
+            values["v"] = hashes.get(values["filename"], "")
+
+
+def stand_in_front(app: Flask):
+    """What a request meets before the app: proxies to believe, what https adds, and static files out of memory."""
     root = Path(app.static_folder)
     for packed in root.rglob("*.gz"):
         # Whoever edits a file and restarts by hand sees the edit, not the copy that was packed before it.
@@ -319,20 +428,17 @@ def _serve_static(app: Flask):
     def static_or_page(environ, start_response):
         # WhiteNoise refuses other methods in its own words, without our headers.
         answer = files if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else pages
-        return answer(environ, start_response)
+        if environ["wsgi.url_scheme"] != "https":
+            return answer(environ, start_response)
+
+        def stay_on_https(status, headers, *more):
+            return start_response(status, [*headers, *OVER_HTTPS], *more)
+
+        return answer(environ, stay_on_https)
 
     app.wsgi_app = static_or_page
-    hashes = {
-        str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        for file in root.rglob("*")
-        if file.is_file() and file.suffix != ".gz"
-    }
-    app.config["ASSETS"] = hashes
-
-    @app.url_defaults
-    def add_hash(endpoint, values):
-        if endpoint == "static" and "v" not in values:
-            values["v"] = hashes.get(values["filename"], "")
+    if proxies := app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
 
 
 # --- templates ----------------------------------------------------------------------------------
@@ -347,7 +453,7 @@ def now():
 
 def theme() -> str:
     """ "light", "dark", or "" for what the system says."""
-    choice = request.cookies.get("theme", "")
+    choice = request.cookies.get(cookie_name("theme"), "")
     return choice if choice in {"light", "dark"} else ""
 
 

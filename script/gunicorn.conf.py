@@ -1,45 +1,100 @@
 """How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
 
 import gc
+import importlib.util
+import itertools
 import os
+import resource
+import shutil
+from pathlib import Path
 
-worker_class = "gthread"
+from gunicorn.glogging import Logger
+
+# The app is made once, before the workers are, which halves their memory; it opens no connection by then.
+preload_app = True
 # A phone on a bad line may take its time; a worker that answers nobody for this long is replaced.
 timeout = 60
 graceful_timeout = 10
+# Longer than a customer's page waits between two polls, so that it keeps its connection. As many as may be open.
 keepalive = 5
+_most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20_000)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+worker_connections = _most // 2
 # Workers prove that they live by touching a file: in memory, so that a slow disk does not look like a dead worker.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 control_socket_disable = True
+# The kernel would wait for ever for a client that does not take its answer.
+sendfile = False
 # No access log: it would hold every tracking address.
 accesslog = None
 
 
-def on_starting(server):
-    """Loads the libraries, not the app, into the parent: workers share their memory, and SIGHUP loads new code."""
-    import argon2
-    import babel.dates
-    import babel.numbers
-    import flask_limiter
-    import flask_login
-    import flask_migrate
-    import flask_sqlalchemy
-    import flask_wtf
-    import phonenumbers
-    import PIL.Image
-    import segno
-    import sqlalchemy.dialects.sqlite
-    import whitenoise
-    import wtforms
+def _load_alone(name):
+    """A module by its path: importing the app would keep its code in the parent, where no SIGHUP renews it."""
+    path = Path(__file__).parent.parent / "app" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"readylight_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+logs = _load_alone("logs")
+worker_class = _load_alone("worker").Worker
+
+
+class logger_class(Logger):  # noqa: N801 (the name is the setting's)
+    """Writes what gunicorn itself has to say as the app does, without tracking addresses."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(os.environ.get("LOG_FORMAT", "text").strip().lower()))
+
+
+def _is_shop(app):
+    # What is measured beside it, by script/bench, is none.
+    return "BACKUP_AT" in getattr(app, "config", {})
+
+
+def on_starting(server):
+    """Finishes in the parent what each worker would do for itself, so that they share the memory of it."""
+    app = server.app.wsgi()
+    if _is_shop(app):
+        from sqlalchemy.orm import configure_mappers
+
+        from app.backup import nightly
+
+        configure_mappers()
+        for name in app.jinja_env.list_templates(extensions=["html", "svg"]):
+            app.jinja_env.get_template(name)
     # What is loaded by now is for ever: the collector's marks on it would make each worker copy it.
     gc.collect()
     gc.freeze()
 
 
-def post_worker_init(worker):
-    """Keeps tracking addresses out of what gunicorn itself writes about a request that it cannot read."""
-    from app.web import Redacting
+def pre_fork(server, worker):
+    """Gives each worker the lowest number that no living one has, by which it keeps its counts for /metrics."""
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.number = next(number for number in itertools.count() if number not in taken)
 
-    for handler in worker.log.error_log.handlers:
-        handler.setFormatter(Redacting(handler.formatter._fmt, handler.formatter.datefmt))
+
+def post_fork(server, worker):
+    """A worker counts on where the one before it with that number ended, so that no count is ever lost or left over."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import values
+
+        values.ValueClass = values.MultiProcessValue(lambda: worker.number)
+
+
+def post_worker_init(worker):
+    """Has every worker look after the nightly backup, if it is the shop that it serves."""
+    if _is_shop(worker.wsgi):
+        from app.backup import nightly
+
+        nightly.watch(worker.wsgi)
+
+
+def on_exit(server):
+    """Removes what `flask serve` made for the counts."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -21,13 +21,15 @@ from flask import g, has_app_context, session
 from flask.testing import FlaskClient, FlaskCliRunner
 from flask_migrate import upgrade
 from flask_wtf.csrf import generate_csrf
-from sqlalchemy import NullPool, create_engine, make_url, text, update
+from sqlalchemy import NullPool, create_engine, event, make_url, text, update
 
 from app import auth, create_app
 from app.config import SETTINGS
-from app.db import db
+from app.db import QuickRead, db
 from app.models import SignIn, Staff
 from app.rules import Role
+from app.throttle import limiter
+from app.tracking import answers
 
 from . import factories
 
@@ -214,7 +216,8 @@ def database():
         blank = b"" if POSTGRESQL else _blank_bytes()
     yield SimpleNamespace(app=app, empty=lambda: empty(blank))
     with app.app_context():
-        db.engine.dispose()
+        for engine in db.engines.values():
+            engine.dispose()
     shutil.rmtree(folder)
 
 
@@ -249,7 +252,8 @@ def _blank_bytes() -> bytes:
 
 
 def _write_back(blank: bytes):
-    db.engine.dispose()
+    for engine in db.engines.values():
+        engine.dispose()
     file = Path(db.engine.url.database)
     for rest in ("-wal", "-shm"):
         file.with_name(file.name + rest).unlink(missing_ok=True)
@@ -261,7 +265,31 @@ def app(database):
     """The app with an empty, migrated database, and an app context for the test's own reading and arranging."""
     with database.app.app_context():
         database.empty()
+        answers.forget()
+        # One for all apps, it counts where the last one that was made wants it to.
+        limiter.init_app(database.app)
         yield database.app
+
+
+@pytest.fixture
+def statements(app, monkeypatch):
+    """The SQL statements that were sent since it was last cleared, but for those that begin and end transactions."""
+    said = []
+
+    def listen(connection, cursor, statement, *_):
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            said.append(statement)
+
+    def read(self, **values):
+        said.append(str(self._statement))
+        return all_rows(self, **values)
+
+    # What goes straight to the driver passes by SQLAlchemy's events.
+    all_rows = QuickRead.all
+    monkeypatch.setattr(QuickRead, "all", read)
+    event.listen(db.engine, "before_cursor_execute", listen)
+    yield said
+    event.remove(db.engine, "before_cursor_execute", listen)
 
 
 @pytest.fixture

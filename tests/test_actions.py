@@ -660,7 +660,7 @@ def test_an_edit_that_changes_nothing_leaves_no_trace(ana):
 def test_an_edited_repair_is_found_by_what_it_says_now(ana):
     repair = make_repair()
     actions.edit(repair, by=ana, version=repair.version, **DETAILS | {"item": "Nikon FM2", "serial": "N7"})
-    assert stored(repair).search == f"{repair.code} nikon fm2 n7".casefold()
+    assert stored(repair).search.startswith(f"{repair.code} nikon fm2 n7 ".casefold())
 
 
 def test_a_new_link_takes_the_place_of_the_old_one(ana):

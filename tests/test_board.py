@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event
 
 from app.db import db
 from app.models import Repair
@@ -27,8 +26,8 @@ def found(client, **query):
 
 
 def counts(page):
-    """What each filter says: its words, and how many there are."""
-    chips = page.all("#board nav.filters a")
+    """What each filter says: its words, and how many there are. What is finished is not counted."""
+    chips = page.all("#board nav.filters a:has(b)")
     return {chip.get_text(" ", strip=True).rpartition(" ")[0]: int(chip.select_one("b").get_text()) for chip in chips}
 
 
@@ -97,7 +96,8 @@ def test_each_filter_says_how_many_it_shows_and_shows_these(owner, one_of_each):
     assert page.one("nav.filters a[aria-current]").get_text(" ", strip=True) == "Open 7"
     for chip in page.all("nav.filters a"):
         shown = owner.page(chip["href"])
-        assert len(codes(shown)) == int(chip.select_one("b").get_text()), chip["href"]
+        count = chip.select_one("b")
+        assert count is None or len(codes(shown)) == int(count.get_text()), chip["href"]
         assert shown.one("nav.filters a[aria-current]").get_text() == chip.get_text()
         assert counts(shown) == counts(page), "a filter changes no count"
     assert counts(page)["Testing"] == 2
@@ -335,10 +335,10 @@ def test_a_long_board_has_pages_that_keep_the_question(owner):
         page = owner.page(page.one(".pager a[rel=next]")["href"])
         seen += codes(page)
     assert seen == [f"TH-RV-R{number:04d}" for number in range(1, 104)]
-    assert page.one(".pager span").get_text() == "Page 3 of 3"
+    assert page.one(".pager span").get_text() == "Page 3"
     back = owner.page(page.one(".pager a[rel=prev]")["href"])
     assert codes(back) == seen[50:100]
-    assert codes(owner.page("/repairs", query_string=query | {"page": 99})) == seen[100:]
+    assert codes(owner.page("/repairs", query_string=query | {"page": 99})) == seen[:50], "there is no such page"
     for chip in back.all("nav.filters a"):
         assert "page=" not in chip["href"], "another filter begins on its first page"
 
@@ -346,25 +346,14 @@ def test_a_long_board_has_pages_that_keep_the_question(owner):
 # --- habits -------------------------------------------------------------------------------------
 
 
-def test_the_board_costs_no_more_than_six_statements(owner):
+def test_the_board_costs_no_more_than_six_statements(owner, statements):
     for number in range(6):
         narin = make_staff("technician")
         make_repair(branch="MN" if number % 2 else "RV", technician_id=narin.id, status=OPEN[number])
-    said = []
-
-    def listen(connection, cursor, statement, *_):
-        if not statement.startswith(("BEGIN", "PRAGMA")):
-            said.append(statement)
-
-    engine = db.engine
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        for url in ("/repairs", "/repairs?q=iphone&sort=status&show=late&branch=1", "/customers", "/customers?q=81"):
-            said.clear()
-            owner.page(url)
-            assert 0 < len(said) <= 6, "\n".join(said)
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
+    for url in ("/repairs", "/repairs?q=iphone&sort=status&show=late&branch=1", "/repairs?q=iphone", "/customers?q=81"):
+        statements.clear()
+        owner.page(url)
+        assert 0 < len(statements) <= 6, "\n".join(statements)
 
 
 def test_the_board_keeps_itself_fresh_by_its_own_address(owner):

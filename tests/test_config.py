@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,20 @@ def test_the_defaults_run_on_a_laptop(tmp_path):
         "PORT": 8000,
         "DATA_DIR": str(tmp_path),
         "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'readylight.db'}",
+        "REPLICA_URL": None,
+        "SERVING": False,
         "SECRET_KEY": (tmp_path / "secret_key").read_text(),
         "TRUSTED_PROXIES": 0,
         "WORKERS": min(os.cpu_count(), 8),
         "THREADS": 64,
         "RATELIMIT_STORAGE_URI": "database://",
+        "BACKUP_AT": time(3),
+        "BACKUP_DIR": str(tmp_path / "backups"),
+        "BACKUP_KEEP": 14,
         "LOG_LEVEL": "INFO",
+        "LOG_FORMAT": "text",
+        "LOG_REQUESTS": 0,
+        "METRICS_TOKEN": None,
     }
 
 
@@ -58,7 +67,15 @@ def test_a_folder_is_the_same_wherever_a_command_is_started(environ, folder, mea
         ("THREADS", "1", 1),
         ("RATELIMIT_STORAGE_URI", "memory://", "memory://"),
         ("RATELIMIT_STORAGE_URI", "redis://localhost:6379", "redis://localhost:6379"),
+        ("REPLICA_URL", "postgres://ana@copy/shop", "postgresql+psycopg://ana@copy/shop"),
+        ("BACKUP_AT", " 23:30 ", time(23, 30)),
+        ("BACKUP_AT", "Off", None),
+        ("BACKUP_DIR", "/mnt/nas/readylight", "/mnt/nas/readylight"),
+        ("BACKUP_KEEP", "30", 30),
         ("LOG_LEVEL", "debug", "DEBUG"),
+        ("LOG_FORMAT", "JSON", "json"),
+        ("LOG_REQUESTS", "1", 1),
+        ("METRICS_TOKEN", "sixteen letters!", "sixteen letters!"),
         ("SECRET_KEY", SECRET, SECRET),
     ],
 )
@@ -110,7 +127,13 @@ def test_a_sqlite_file_without_a_folder_lies_in_the_data_folder_for_everybody(en
         ("SECRET_KEY", "too short"),
         ("RATELIMIT_STORAGE_URI", "memcached://localhost"),
         ("RATELIMIT_STORAGE_URI", "yes"),
+        ("BACKUP_AT", "24:00"),
+        ("BACKUP_AT", "at night"),
+        ("BACKUP_KEEP", "0"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_REQUESTS", "yes"),
+        ("METRICS_TOKEN", "too short"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_one_sentence_that_names_the_variable(environ, name, value):

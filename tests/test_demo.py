@@ -186,7 +186,7 @@ def test_after_the_demo_the_counter_takes_in_the_next_repair(made):
 
 def test_demo_rows_are_found_by_the_words_that_the_counter_would_have_kept(made):
     for repair in repairs():
-        assert repair.search == repair_search(repair.code, repair.item, repair.serial)
+        assert repair.search == repair_search(repair.code, repair.item, repair.serial, repair.customer.search)
     for customer in db.session.scalars(select(Customer)):
         assert customer.search == customer_search(customer.name, customer.phone, customer.email)
 

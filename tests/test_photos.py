@@ -15,7 +15,6 @@ from sqlalchemy import event, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from app import backup
 from app.db import db
 from app.models import Event, Photo
 from app.repairs import actions, photos
@@ -679,69 +678,6 @@ def test_the_customer_sees_nothing_of_it(owner, anyone, clock):
     receipt = owner.page(address(repair, "receipt"))
     assert second.name not in receipt.html
     assert "photo" not in receipt.text.lower()
-
-
-# --- copies -------------------------------------------------------------------------------------
-
-
-def test_a_backup_has_the_photos_of_its_database(owner, repair, runner, folder, tmp_path):
-    add(owner, repair, picture(), picture())
-    result = runner.invoke(args=["backup", str(tmp_path)])
-    assert result.exit_code == 0, result.output
-    database, pictures = map(Path, result.output.split())
-    assert {*tmp_path.iterdir()} == {database, pictures}
-    assert pictures.name == "photos-" + database.stem.removeprefix("readylight-")
-    before = {file: (folder / file).read_bytes() for file in files(folder)}
-    remove(owner, repair, kept(repair)[0])
-    assert len(files(folder)) == 2
-    assert {file: (pictures / file).read_bytes() for file in files(pictures)} == before
-    for path in (pictures, *pictures.rglob("*")):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.is_file() else 0o700)
-
-
-def test_a_shop_opens_again_with_its_photos(owner, repair, folder, tmp_path):
-    """The rehearsal of what the README says under Your data, for the photos' part of it."""
-    add(owner, repair, picture())
-    (photo,) = kept(repair)
-    copy = backup.copy_photos(folder, beside=tmp_path / "readylight-2026-11-23-100000-000.db")
-    shutil.rmtree(folder)
-    owner.page(address(repair, f"photos/{photo.name}.jpg"), 404)
-    shutil.copytree(copy, folder)
-    fetch(owner, repair, photo)
-
-
-def test_a_copy_on_the_same_disk_takes_no_room_and_outlives_the_photo(owner, repair, folder):
-    add(owner, repair, picture())
-    (photo,) = kept(repair)
-    (folder.parent / "backups").mkdir(exist_ok=True)
-    copy = backup.copy_photos(folder, beside=folder.parent / "backups" / "readylight-2026-11-23-100000-000.db")
-    try:
-        (name, _) = files(folder)
-        assert (copy / name).samefile(folder / name)
-        remove(owner, repair, photo)
-        assert opened((copy / name).read_bytes()).size == (60, 40)
-    finally:
-        shutil.rmtree(copy.parent)
-
-
-def test_a_shop_without_photos_has_nothing_of_them_to_copy(shop, runner, tmp_path):
-    result = runner.invoke(args=["backup", str(tmp_path)])
-    (database,) = map(Path, result.output.split())
-    assert [*tmp_path.iterdir()] == [database]
-
-
-def test_a_copy_that_cannot_be_made_is_said_in_one_sentence(owner, repair, folder, tmp_path):
-    add(owner, repair, picture())
-    with pytest.raises(backup.BackupFailed, match=r"^The photos could not be copied to .*/photos-2026: .*No such file"):
-        backup.copy_photos(folder, beside=tmp_path / "nowhere" / "readylight-2026.db")
-
-
-def test_what_is_only_half_written_is_not_copied(owner, repair, folder, tmp_path):
-    add(owner, repair, picture())
-    (folder / "ab").mkdir(exist_ok=True)
-    (folder / "ab" / "abc.part").write_bytes(b"half")
-    copy = backup.copy_photos(folder, beside=tmp_path / "readylight-2026.db")
-    assert len(files(copy)) == 2
 
 
 def test_the_limits_are_those_of_the_design():

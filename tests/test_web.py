@@ -413,7 +413,8 @@ def test_cookies_are_secure_over_https_and_only_a_trusted_proxy_says_so(proxied,
     answer = client.post("/login", data=form, headers=FORWARDED)
     assert answer.status_code == 303
     given = answer.headers.getlist("Set-Cookie")
-    assert {value.partition("=")[0] for value in given} == {"readylight", "known"}
+    prefix = "__Host-" if secure else ""
+    assert {value.partition("=")[0] for value in given} == {f"{prefix}readylight", f"{prefix}known"}
     for value in given:
         assert ("Secure" in value) == secure
         assert "HttpOnly" in value
@@ -596,3 +597,31 @@ def test_an_alert_finds_its_place_whatever_the_page_selects(owner):
     answer = owner.htmx("/repairs/nothing/notes", status=404)
     assert (answer.headers["HX-Retarget"], answer.headers["HX-Reselect"]) == ("#alert", ".alert")
     assert answer.one(".alert[role=alert]")
+
+
+# --- packed -------------------------------------------------------------------------------------
+
+
+def test_a_staff_page_is_packed_for_a_browser_that_can_unpack(owner):
+    plain = owner.get("/repairs")
+    packed = owner.get("/repairs", headers={"Accept-Encoding": "gzip, br"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in plain.headers
+    assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 2
+    for answer in (plain, packed):
+        assert "Accept-Encoding" in answer.headers["Vary"]
+    same = [
+        re.sub(rb'name="csrf_token" value="[^"]+"', b"", html) for html in (plain.data, gzip.decompress(packed.data))
+    ]
+    assert same[0] == same[1]
+
+
+def test_the_length_of_a_packed_page_tells_nothing_of_what_is_in_it(owner):
+    lengths = {len(owner.get("/repairs", headers={"Accept-Encoding": "gzip"}).data) for _ in range(20)}
+    assert max(lengths) - min(lengths) > 20
+
+
+def test_what_is_short_or_packed_already_is_left_as_it_is(owner, anyone):
+    assert "Content-Encoding" not in anyone.get("/robots.txt", headers={"Accept-Encoding": "gzip"}).headers
+    page = anyone.get(f"/t/{make_repair().token}", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(page.data).startswith(b"<!doctype html>")

@@ -239,8 +239,10 @@ def check_version(repair: Repair, version: int | None) -> None:
 
 
 def _record(repair: Repair, by: Staff, kind: Kind, *, old=None, new=None, text="", public=False) -> None:
-    """Writes the event, and raises the version that forms and open tracking pages go by."""
+    """Writes the event, and raises the version that forms go by and, for what it shows, the customer's page."""
     now = utcnow()
     db.session.add(Event(repair=repair, staff_id=by.id, at=now, kind=kind, old=old, new=new, text=text, public=public))
     repair.version = (repair.version or 0) + 1
+    if not rules.is_internal(kind, new):
+        repair.public_version = (repair.public_version or 0) + 1
     repair.changed_at = now

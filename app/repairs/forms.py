@@ -26,6 +26,8 @@ from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
 
 SORTS = ("promised", "newest", "oldest", "status")
+# Whoever would leaf further searches instead.
+LAST_PAGE = 200
 
 
 class PromiseFields:
@@ -181,7 +183,7 @@ class BoardFilter:
         self.show: str = query.show.data if query.show.data in {"late", "today", *Status} else ""
         self.sort: str = query.sort.data if query.sort.data in SORTS else SORTS[0]
         self.branch: int | None = query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None
-        self.page: int = min(max(query.page.data or 1, 1), 1_000_000)
+        self.page: int = min(max(query.page.data or 1, 1), LAST_PAGE)
 
     def query(self, **changes) -> dict:
         """The query string with changes, without what is the default; a change of filter goes to page 1."""

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask import abort, request
-from sqlalchemy import Select, and_, case, func, or_, select
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy.orm import joinedload
 
-from .. import auth, formats, rules
+from .. import auth, formats, rules, search
 from ..db import db
-from ..models import Branch, Customer, Event, Photo, Repair, Shop, Staff
+from ..models import Branch, Event, Photo, Repair, Shop, Staff
 from ..rules import Role, Status
 
 PAGE_SIZE = 50
 _OPEN = [status for status in Status if status not in rules.CLOSED]
-_UNFINISHED = [status for status in _OPEN if status != Status.READY]
 
 
 def get_repair(code: str, doing: str) -> Repair:
@@ -72,7 +71,7 @@ def branches() -> list[Branch]:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many repairs there are: by status, and of the open ones those late and due today."""
+    """How many repairs are open: by status, late, and due today."""
 
     by_status: dict[str, int]
     late: int
@@ -80,66 +79,85 @@ class Counts:
 
     @property
     def open(self) -> int:
-        return sum(self.by_status.get(status, 0) for status in _OPEN)
+        return sum(self.by_status.values())
 
 
 @dataclass(frozen=True)
 class Board:
-    """A page of repairs, and what stands around it."""
+    """A page of repairs, and what stands around it.
+
+    has_more: whether there is a page after it. is_short: whether the search was too short to look at finished repairs.
+    """
 
     rows: list[Repair]
-    total: int
     page: int
+    has_more: bool
+    is_short: bool
     counts: Counts
-
-    @property
-    def pages(self) -> int:
-        return max(1, -(-self.total // PAGE_SIZE))
 
 
 def board(wanted, shop: Shop, now: datetime) -> Board:
-    """The repairs wanted (a forms.BoardFilter), the counts for its branch, and the page asked for.
+    """The repairs wanted (a forms.BoardFilter), and the counts for its branch.
 
-    A search looks at finished repairs too, after the open ones; a board without one leaves them out.
+    A search looks at finished repairs too, which come after the open ones on each page; unless it is so short that
+    half of all repairs would match. A board without a search shows what is open.
     """
     bounds = formats.day_bounds(shop.timezone, now)
-    matching = _matching(wanted, now, bounds)
-    total = db.session.scalar(select(func.count()).select_from(matching.subquery()))
-    page = min(wanted.page, max(1, -(-total // PAGE_SIZE)))
-    rows = db.session.scalars(
-        matching.options(
-            contains_eager(Repair.customer), joinedload(Repair.technician), joinedload(Repair.branch, innerjoin=True)
-        )
-        .order_by(*_order(wanted.sort))
-        .limit(PAGE_SIZE)
-        .offset((page - 1) * PAGE_SIZE)
-    )
-    return Board(list(rows), total, page, _counts(wanted.branch, now, bounds))
+    is_short = bool(wanted.q) and search.is_short(wanted.q)
+    shown = {wanted.show} if wanted.show in {*Status} else {*_OPEN}
+    if wanted.q and not wanted.show and not is_short:
+        shown = {*Status}
+    page, (rows, has_more) = wanted.page, _page(wanted, shown, wanted.page, now, bounds)
+    if not rows and page > 1:
+        # A page that is not there any more, or never was.
+        page, (rows, has_more) = 1, _page(wanted, shown, 1, now, bounds)
+    return Board(rows, page, has_more, is_short, _counts(wanted.branch, now, bounds))
 
 
-def _matching(wanted, now, bounds) -> Select:
-    query = select(Repair).join(Repair.customer)
+def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repair], bool]:
+    """What is open of a page, then what is closed, and whether there is more of either."""
+    rows, has_more = [], False
+    for statuses, find in ((_OPEN, _open), (list(rules.CLOSED), _closed)):
+        if these := [status for status in statuses if status in shown]:
+            # One more than a page holds tells whether there is another page.
+            query = find(wanted, these, now, bounds).limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE)
+            found = list(db.session.scalars(query))
+            rows += found[:PAGE_SIZE]
+            has_more |= len(found) > PAGE_SIZE
+    return rows, has_more
+
+
+def _repairs(wanted, statuses) -> Select:
+    query = select(Repair).where(Repair.status.in_(statuses))
     if wanted.branch:
         query = query.where(Repair.branch_id == wanted.branch)
+    return query.options(
+        joinedload(Repair.customer, innerjoin=True),
+        joinedload(Repair.technician),
+        joinedload(Repair.branch, innerjoin=True),
+    )
+
+
+def _open(wanted, statuses, now, bounds) -> Select:
+    """These are few: the index on the status finds them, and what was typed is compared with each."""
+    query = _repairs(wanted, statuses).where(*search.containing(Repair, wanted.q))
     if wanted.show == "late":
         query = query.where(_late(now))
     elif wanted.show == "today":
         query = query.where(_due_today(bounds))
-    elif wanted.show in set(Status):
-        query = query.where(Repair.status == wanted.show)
-    elif not wanted.q:
-        query = query.where(Repair.status.in_(_OPEN))
-    for word in formats.search_words(wanted.q):
-        # An IMEI is found with and without the gaps that people write into it.
-        written = {word, formats.compact(word)} - {""}
-        query = query.where(
-            or_(*(Repair.search.contains(text, autoescape=True) for text in written), Customer.matches(word))
-        )
-    return query
+    return query.order_by(*_order(wanted.sort))
+
+
+def _closed(wanted, statuses, now, bounds) -> Select:
+    """These are all that ever were: read along an index, from the newest, and only as far as the page goes."""
+    query, age = _repairs(wanted, statuses), Repair.moved_at
+    if wanted.q:
+        query, age = search.narrowed(query, Repair, wanted.q)
+    return query.order_by(age if wanted.sort == "oldest" else age.desc())
 
 
 def _late(now):
-    return and_(Repair.promised_at <= now, Repair.status.in_(_UNFINISHED))
+    return and_(Repair.promised_at <= now, Repair.status.in_(rules.UNFINISHED))
 
 
 def _due_today(bounds):
@@ -155,7 +173,7 @@ def _order(sort: str):
         position = case({status: number for number, status in enumerate(Status)}, value=Repair.status)
         return position, Repair.id
     # The most pressing first; what only waits for its customer comes after all that waits for the shop.
-    waits = case((Repair.status.in_(list(rules.CLOSED)), 2), (Repair.status == Status.READY, 1), else_=0)
+    waits = case((Repair.status == Status.READY, 1), else_=0)
     return waits, Repair.promised_at.is_(None), Repair.promised_at, Repair.id.desc()
 
 
@@ -165,7 +183,8 @@ def _counts(branch: int | None, now, bounds) -> Counts:
         func.count(),
         func.sum(case((_late(now), 1), else_=0)),
         func.sum(case((_due_today(bounds), 1), else_=0)),
-    ).group_by(Repair.status)
+    )
+    query = query.where(Repair.status.in_(_OPEN)).group_by(Repair.status)
     if branch:
         query = query.where(Repair.branch_id == branch)
     rows = db.session.execute(query).all()

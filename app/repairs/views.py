@@ -4,7 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from .. import auth, customers, formats, rules, sharing
 from ..auth import me
-from ..db import db
+from ..db import db, only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
 from ..web import choices, now, refuse, respond, takes_files, wants_panel
@@ -23,9 +23,14 @@ def index():
     """The board."""
     auth.demand("repairs.view")
     wanted = forms.BoardFilter(request.args)
-    board = queries.board(wanted, get_shop(), now())
+    board, branches = queries.board(wanted, get_shop(), now()), queries.branches()
     return render_template(
-        "repairs/index.html", board=board, wanted=wanted, branches=queries.branches(), statuses=list(Status)
+        "repairs/index.html",
+        board=board,
+        wanted=wanted,
+        branches=branches,
+        statuses=list(Status),
+        is_new=all(branch.next_number == 1 for branch in branches),
     )
 
 
@@ -285,9 +290,11 @@ def _change(code, doing, form, panel, action, values=dict):
         error, status = _who_was_faster(repair, kept), 409
         also = tuple(other for other in _PANELS if other != panel)
     except rules.Forbidden as refusal:
+        auth.note_refusal(refusal)
         error, status = str(refusal), 403
     except Refused as refusal:
         error, status = str(refusal), 422
+    only_look()
     if error:
         db.session.rollback()
         stem = panel.split("/_")[1].removesuffix(".html")

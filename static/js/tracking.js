@@ -3,8 +3,10 @@
   const live = () => document.getElementById("live");
 
   // The phone's clock may be wrong by hours. What counts is the server's: this is how far it is ahead, in milliseconds.
-  let ahead = Date.parse(live().dataset.now) - Date.now();
-  const serverNow = () => Date.now() + ahead;
+  // A page with a countdown brings it along; elsewhere the first answer tells.
+  const now = document.getElementById("countdown")?.dataset.now;
+  let ahead = now ? Date.parse(now) - Date.now() : null;
+  const serverNow = () => Date.now() + (ahead ?? 0);
 
   const ago = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -35,7 +37,7 @@
       }
     }
     const updated = document.getElementById("updated");
-    write(updated, sinceThen(Date.parse(updated.dateTime)));
+    if (ahead !== null) write(updated, sinceThen(Date.parse(updated.dateTime)));
     setTimeout(tick, 1000 - (serverNow() % 1000) + 5);
   }
 

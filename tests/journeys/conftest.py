@@ -25,10 +25,10 @@ FLASK = [sys.executable, "-m", "flask"]
 
 
 def pytest_collection_modifyitems(items):
-    """Marks every journey (those with the server alone too), so that `-m "not browser"` leaves them out."""
+    """Marks every journey (those with the server alone too), so that `-m "not journey"` leaves them out."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.journey)
 
 
 class Server:

@@ -113,6 +113,6 @@ def test_an_older_database_is_copied_before_it_is_brought_up_to_date(environment
     subprocess.run([*FLASK, "demo", "--repairs", "3"], cwd=ROOT, env=environment, check=True, capture_output=True)
     subprocess.run([*FLASK, "db", "downgrade"], cwd=ROOT, env=environment, check=True, capture_output=True)
     with started(environment):
-        copies = list((tmp_path / "data" / "backups").glob("before-upgrade-*.db"))
+        copies = list((tmp_path / "data" / "backups").glob("before-upgrade-*/readylight.db"))
     assert len(copies) == 1
     assert copies[0].stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,203 @@
+"""How the customer's page is answered so often at so little cost.
+
+Hundreds of phones ask every few seconds, and mostly nothing has changed. So one indexed read (_STATE) decides: whoever
+has the present state is told so; a page is drawn once for each state and given out as it is from then on; and what
+needs nothing else is answered in front of Flask, as static files are, in a fifth of the time.
+"""
+
+import gzip
+import re
+from contextlib import suppress
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from flask import current_app
+from markupsafe import Markup
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import formats, rules, web
+from ..db import QuickRead
+from ..models import Repair, Shop
+from ..web import now
+from . import queries
+
+HEADERS = {
+    "Vary": "Accept-Encoding",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+}
+PAGE, LIVE = "", "/live"
+_TEMPLATES = {PAGE: "tracking/show.html", LIVE: "tracking/_live.html"}
+# In which header somebody says what they have.
+HELD = {PAGE: "If-None-Match", LIVE: "HX-PTag"}
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+_ADDRESS = re.compile(f"/t/({_TOKEN.pattern})({PAGE}|{LIVE})")
+
+_STATE = QuickRead(
+    select(
+        Repair.public_version,
+        Repair.status,
+        Repair.promised_at,
+        Repair.moved_at,
+        Shop.version.label("shop_version"),
+        Shop.link_days,
+        Shop.timezone,
+    )
+    .join(Shop, Shop.id == bindparam("shop"))
+    .where(Repair.token == bindparam("token"))
+)
+
+
+# --- states -------------------------------------------------------------------------------------
+
+
+def state(token: str):
+    """What decides the answer, in one indexed read; None for a token that nothing has."""
+    return _STATE.one(token=token, shop=1) if _TOKEN.fullmatch(token) else None
+
+
+def has_ended(state) -> bool:
+    """Whether the link's days after the repair was closed are over."""
+    return (
+        state.status in rules.CLOSED
+        and state.link_days > 0
+        and now() > state.moved_at + timedelta(days=state.link_days)
+    )
+
+
+def _is_counting(state) -> bool:
+    """Whether the page has a countdown."""
+    return state.status in rules.UNFINISHED and state.promised_at is not None and state.promised_at > now()
+
+
+def _tag(state) -> str:
+    """Names one state of the page.
+
+    It changes with the repair, the shop and the program, and with the clock where the page says a word
+    about it: at midnight in the shop ("today"), and as a repair gets later ("5 minutes ago").
+    """
+    late = -1
+    if state.promised_at is not None and state.status in rules.UNFINISHED:
+        late = max((now() - state.promised_at) // timedelta(minutes=1), -1)
+        late = late if late < 60 else 60 + late // 60
+    day = now().astimezone(ZoneInfo(state.timezone)).toordinal()
+    return f"{state.public_version}.{state.shop_version}.{day}.{late}.{current_app.config['TRACKING_BUILD']}"
+
+
+# --- pages that are drawn -----------------------------------------------------------------------
+
+
+class Drawn(NamedTuple):
+    """A page as it is given out, or kept until its clock is set."""
+
+    html: str
+    packed: bytes
+
+
+# The pages of some hundred open repairs: about five megabytes in each process.
+MOST_DRAWN = 400
+_drawn: dict[tuple[str, str, str], Drawn] = {}
+_drawing = Lock()
+
+# What the countdown shows is written in at the last moment. No text has these: forms and databases refuse the NUL.
+_CLOCK = {name: Markup("\0{}\0").format(name) for name in ("now", "days", "hours", "minutes", "seconds")}
+
+
+def _draw(token: str, part: str, tag: str) -> Drawn | None:
+    """Draws a page and keeps it; None if the link was replaced a moment ago. Needs a request."""
+    view = queries.view(token, tag)
+    if view is None:
+        return None
+    # Straight from the template: the staff's context would read the session, which this page does not have.
+    template = current_app.jinja_env.get_template(_TEMPLATES[part])
+    html = template.render(view=view, token=token, now=now(), clock=_CLOCK)
+    drawn = Drawn(html, gzip.compress(html.encode(), 9))
+    with _drawing:
+        while len(_drawn) >= MOST_DRAWN:
+            del _drawn[next(iter(_drawn))]
+        _drawn[token, part, tag] = drawn
+    return drawn
+
+
+def forget() -> None:
+    """Forgets every page that is drawn."""
+    _drawn.clear()
+
+
+def _set_clock(html: str, deadline: datetime) -> str:
+    left = max(0, int((deadline - now()).total_seconds()))
+    shown = {
+        "now": formats.iso_utc(now()),
+        "days": str(left // 86400),
+        "hours": f"{left // 3600 % 24:02d}",
+        "minutes": f"{left // 60 % 60:02d}",
+        "seconds": f"{left % 60:02d}",
+    }
+    for name, text in shown.items():
+        html = html.replace(_CLOCK[name], text)
+    return html
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def answer(state, token: str, part: str, *, held: str, packs: bool, may_draw: bool):
+    """(status, headers, body) for whoever asks for a page or its live part, or None.
+
+    held: the tag of what the asker has, as the header HELD[part] says it. packs: whether they take gzip. None for what
+    would have to be drawn first, if it may not be, and for a link that was replaced a moment ago.
+    """
+    tag, counting = _tag(state), _is_counting(state)
+    headers = HEADERS | {"HX-PTag": tag}
+    if part == LIVE:
+        # No ETag: a browser would ask by its own copy, turn our 304 into that, and htmx would draw it every time.
+        is_present = held == tag
+    else:
+        headers["ETag"] = f'W/"{tag}"'
+        # A copy with a countdown in it knows the time of its making, so it is good for one reading only.
+        is_present = not counting and f'"{tag}"' in held
+    if is_present:
+        return "304 NOT MODIFIED", headers, b""
+    drawn = _drawn.get((token, part, tag)) or (_draw(token, part, tag) if may_draw else None)
+    if drawn is None:
+        return None
+    if counting:
+        body = _set_clock(drawn.html, state.promised_at).encode()
+        # This one is for one reader: packing it better would take longer than it saves on the way.
+        body = gzip.compress(body, 1) if packs else body
+    else:
+        body = drawn.packed if packs else drawn.html.encode()
+    if packs:
+        headers["Content-Encoding"] = "gzip"
+    headers |= {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body))}
+    return "200 OK", headers, body
+
+
+class Front:
+    """WSGI: gives out what is drawn already, and says that nothing has changed. The app does all else."""
+
+    def __init__(self, app):
+        self.app, self.pages = app, app.wsgi_app
+
+    def __call__(self, environ, start_response):
+        """Answers, or lets the app answer."""
+        address = _ADDRESS.fullmatch(environ["PATH_INFO"])
+        if address and environ["REQUEST_METHOD"] == "GET" and (known := self._known(*address.groups(), environ)):
+            status, headers, body = known
+            start_response(status, [*(web.HEADERS | headers).items()])
+            return [body]
+        return self.pages(environ, start_response)
+
+    def _known(self, token, part, environ):
+        held = environ.get("HTTP_" + HELD[part].upper().replace("-", "_"), "")
+        packs = web.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        # A database that does not answer is the app's to explain.
+        with suppress(SQLAlchemyError), self.app.app_context():
+            found = state(token)
+            if found is not None and not has_ended(found):
+                return answer(found, token, part, held=held, packs=packs, may_draw=False)
+        return None

@@ -1,0 +1,152 @@
+"""Everything that the customer's page may show, read by a repair's token.
+
+It is built from View, which lists it all. No customer, serial number, note or price is ever in it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, select
+
+from .. import rules, sharing
+from ..db import QuickRead
+from ..models import Branch, Event, Repair, Shop, contact
+from ..rules import Kind, Status
+from ..web import now
+
+SHOP = QuickRead(
+    select(Shop.name, Shop.country, Shop.timezone, Shop.phone, Shop.whatsapp, Shop.address).where(
+        Shop.id == bindparam("shop")
+    )
+)
+REPAIR = QuickRead(
+    select(
+        *(Repair.id, Repair.code, Repair.item, Repair.problem, Repair.received_at, Repair.moved_at),
+        *(Repair.status, Repair.paused_from, Repair.promised_at),
+        *(Branch.name.label("branch"), Branch.phone, Branch.whatsapp, Branch.address),
+    )
+    .join(Branch, Branch.id == Repair.branch_id)
+    .where(Repair.token == bindparam("token"))
+)
+_EVENTS = QuickRead(
+    select(Event.at, Event.kind, Event.old, Event.new, Event.text, Event.public)
+    .where(Event.repair_id == bindparam("repair"))
+    .order_by(Event.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the timeline, in the customer's words."""
+
+    status: Status
+    state: str
+    label: str
+    sentence: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What is said once the promise has passed."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that the customer's page may show."""
+
+    tag: str
+    shop: str
+    branch: str
+    country: str
+    timezone: str
+    code: str
+    item: str
+    problem: str
+    received_at: datetime
+    status: Status
+    accent: str
+    label: str
+    sentence: str
+    next_up: str
+    progress: int | None
+    deadline: datetime | None
+    promise_reason: str
+    withdrawn: str
+    late: Late | None
+    ready_since: datetime | None
+    cancel_reason: str
+    updates: list[tuple[datetime, str]]
+    timeline: list[Line]
+    changed_at: datetime
+    phone: str
+    whatsapp: str
+    address: str
+
+
+def view(token: str, tag: str) -> View | None:
+    """What the page of that token shows now; None if nothing has it. tag: names the state."""
+    shop = SHOP.one(shop=1)
+    repair = REPAIR.one(token=token)
+    if repair is None:
+        return None
+    events = _EVENTS.all(repair=repair.id)
+    status, moves = Status(repair.status), rules.standing_moves(events)
+    held = Status(repair.paused_from) if repair.paused_from else None
+    promises = [event for event in events if event.kind == Kind.PROMISED]
+    last = promises[-1] if promises else None
+    reason = last.text if last else ""
+    unfinished = status in rules.UNFINISHED
+    ahead = unfinished and repair.promised_at is not None and repair.promised_at > now()
+    late = unfinished and repair.promised_at is not None and not ahead
+    where = contact(shop, branch=repair)
+    return View(
+        tag=tag,
+        shop=shop.name,
+        branch=repair.branch,
+        country=shop.country,
+        timezone=shop.timezone,
+        code=repair.code,
+        item=repair.item,
+        problem=repair.problem,
+        received_at=repair.received_at,
+        status=status,
+        accent=rules.accent(status),
+        label=status.label,
+        sentence=rules.SENTENCES[status],
+        next_up=rules.NEXT_UP[status],
+        progress=rules.progress(status, held),
+        deadline=repair.promised_at if ahead else None,
+        promise_reason=reason if ahead and last.old else "",
+        withdrawn=reason if unfinished and last and last.new is None else "",
+        late=Late(repair.promised_at, reason) if late else None,
+        ready_since=repair.moved_at if status == Status.READY else None,
+        cancel_reason=moves[-1].text if status == Status.CANCELLED and moves[-1].public else "",
+        updates=[(event.at, event.text) for event in reversed(events) if event.kind == Kind.UPDATED],
+        timeline=_lines(status, held, repair.received_at, moves),
+        changed_at=max(
+            (event.at for event in events if not rules.is_internal(event.kind, event.new)), default=repair.received_at
+        ),
+        phone=where["phone"],
+        whatsapp=sharing.whatsapp_url(where["whatsapp"], f"Hello, this is about repair {repair.code}.")
+        if where["whatsapp"]
+        else "",
+        address=where["address"],
+    )
+
+
+def _lines(status, held, received_at, moves) -> list[Line]:
+    words = {"current": rules.SENTENCES, "done": rules.PAST, "upcoming": rules.AHEAD}
+    lines = []
+    for step in rules.timeline(status, received_at, moves):
+        if step.state == "skipped":
+            sentence = "" if status == Status.CANCELLED else "Not needed."
+        elif step.status == held:
+            sentence = "Goes on here when the part arrives."
+        else:
+            sentence = words[step.state][step.status]
+        lines.append(Line(step.status, step.state, step.status.label, sentence, step.at))
+    return lines

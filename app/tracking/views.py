@@ -1,0 +1,83 @@
+"""The customer's page: a token in, where the repair stands out. Reads only."""
+
+import hashlib
+from pathlib import Path
+
+from flask import Blueprint, Response, current_app, request
+
+from .. import formats
+from ..models import contact
+from ..throttle import count_miss
+from ..web import error_page, public, takes_gzip
+from . import answers, queries
+from .answers import HEADERS, HELD, LIVE, PAGE
+
+bp = Blueprint("tracking", __name__)
+
+
+def init_app(app):
+    """Registers the pages; what they are drawn with is part of every page's tag."""
+    code, templates = Path(app.root_path), Path(app.root_path).parent / "templates"
+    modules = [code / "rules.py", code / "formats.py", code / "sharing.py", *sorted((code / "tracking").glob("*.py"))]
+    drawn_with = [*modules, templates / "public.html", *sorted((templates / "tracking").iterdir())]
+    app.config["TRACKING_BUILD"] = hashlib.sha256(
+        b"".join(file.read_bytes() for file in drawn_with) + repr(sorted(app.config["ASSETS"].items())).encode()
+    ).hexdigest()[:8]
+    app.register_blueprint(bp)
+    if not app.config["METRICS_TOKEN"] and not app.config["LOG_REQUESTS"]:
+        # Where every request is to be counted or logged, it goes all the way.
+        app.wsgi_app = answers.Front(app)
+
+
+@bp.get("/t/<token>")
+@public
+def show(token):
+    """The whole page."""
+    state = answers.state(token)
+    if state is not None and answers.has_ended(state):
+        return _gone(token)
+    return _answer(state, token, PAGE) or _unknown()
+
+
+@bp.get("/t/<token>/live")
+@public
+def live(token):
+    """The part that changes. Answers 304 while the tag the page holds is the present one."""
+    state = answers.state(token)
+    ended = state is not None and answers.has_ended(state)
+    if not ended and (answer := _answer(state, token, LIVE)):
+        return answer
+    # The page reloads itself and then says what happened.
+    status = 410 if ended else 429 if count_miss() else 404
+    return Response(status=status, headers=HEADERS | {"HX-Refresh": "true"})
+
+
+def _answer(state, token, part):
+    if state is None:
+        return None
+    held, packs = request.headers.get(HELD[part], ""), takes_gzip(request.headers.get("Accept-Encoding", ""))
+    known = answers.answer(state, token, part, held=held, packs=packs, may_draw=True)
+    if known is None:
+        return None
+    status, headers, body = known
+    return Response(body, status, headers)
+
+
+def _unknown():
+    """One answer for every token that opens nothing: unknown, malformed and replaced look the same."""
+    if count_miss():
+        answer = error_page(429)
+    else:
+        answer = error_page(
+            404, title="This link opens nothing", text="Check that it is complete, or ask the shop for a new one."
+        )
+    answer.headers.update(HEADERS)
+    return answer
+
+
+def _gone(token):
+    shop = queries.SHOP.one(shop=1)
+    html = current_app.jinja_env.get_template("tracking/gone.html").render(
+        shop=shop, contact=contact(shop, branch=queries.REPAIR.one(token=token)), phone=formats.format_phone
+    )
+    return Response(html, 410, headers=HEADERS, mimetype="text/html")
