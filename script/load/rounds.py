@@ -1,0 +1,215 @@
+"""The cells one after another, in rounds; what counts is the middle of the rounds.
+
+A round goes through all databases, and starts the server anew for each. The yardstick, Flask's hello under the same
+gunicorn settings, is measured in every round for every database, right after what is compared with it: the machine may
+be faster or slower in the next minute, but the two share theirs.
+"""
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+
+from . import machine, stage, statements, wrk
+from .cells import BROWSER, CELLS, MOVE, Cell, Request, advance_request, moves
+from .stage import HOST, Database, Server
+from .town import Town
+
+HELLO, BARE = "hello, Flask", "hello, bare WSGI"
+# Seconds of load: of the yardsticks, and of one user alone.
+YARDSTICK = ALONE = 2
+HELLO_REQUEST = Request("GET", "/", BROWSER)
+
+
+@dataclass
+class Measured:
+    """A cell on one database, over all rounds."""
+
+    kind: str
+    size: int
+    cell: str
+    loads: list[wrk.Load] = field(default_factory=list)
+    # Beside each load: answers a second of the yardstick, and processor seconds of servers and PostgreSQL.
+    hellos: list[float] = field(default_factory=list)
+    server_cpu: list[float] = field(default_factory=list)
+    database_cpu: list[float] = field(default_factory=list)
+    alone: list[wrk.Load] = field(default_factory=list)
+    statements: list | None = None
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(load.rate for load in self.loads) if self.loads else 0
+
+    @property
+    def ratio(self) -> float:
+        """To the yardstick of the same round."""
+        pairs = zip(self.loads, self.hellos, strict=True)
+        return statistics.median(load.rate / hello if hello else 0 for load, hello in pairs)
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(load.p50 for load in self.loads)
+
+    @property
+    def p99(self) -> float:
+        return statistics.median(load.p99 for load in self.loads)
+
+    @property
+    def alone_p99(self) -> float | None:
+        return statistics.median(load.p99 for load in self.alone) if self.alone else None
+
+    @property
+    def wrong(self) -> int:
+        return sum(load.wrong for load in (*self.loads, *self.alone))
+
+    def cpu(self, seconds: list[float]) -> float | None:
+        """Processor milliseconds an answer, of server_cpu or database_cpu."""
+        answers = sum(load.answers for load in self.loads)
+        return 1000 * sum(seconds) / answers if seconds and answers else None
+
+    def as_json(self) -> dict:
+        values = {"database": self.kind, "repairs": self.size, "cell": self.cell, "wrong": self.wrong}
+        if self.loads:
+            values |= {"rate": self.rate, "ratio": self.ratio, "p50_ms": self.p50, "p99_ms": self.p99}
+        values |= {"rates": [load.rate for load in self.loads], "hellos": self.hellos}
+        values |= {"cpu_ms": self.cpu(self.server_cpu), "database_cpu_ms": self.cpu(self.database_cpu)}
+        values |= {"alone_p99_ms": self.alone_p99}
+        return values | {"statements": self.statements and len(self.statements), "sql": self.statements}
+
+
+class Rounds:
+    """All the rounds of a run. memory: by (kind, size), what the servers took: a list of (idle, after load)."""
+
+    def __init__(self, towns: list[Town], cells: tuple[Cell, ...], desk_size: int, postmaster: int | None):
+        self.towns, self.cells, self._desk_size, self._postmaster = towns, cells, desk_size, postmaster
+        self.memory: dict[tuple[str, int], list[tuple[dict, dict]]] = {}
+        self._measured: dict[tuple[str, int, str], Measured] = {}
+
+    @property
+    def measured(self) -> list[Measured]:
+        """Every cell of every database, the yardsticks first."""
+        order = [BARE, HELLO, *(cell.name for cell in CELLS)]
+        kinds = ["", *stage.KINDS]
+        return sorted(
+            self._measured.values(), key=lambda each: (kinds.index(each.kind), each.size, order.index(each.cell))
+        )
+
+    def find(self, cell: str, kind: str, size: int) -> Measured | None:
+        """What was measured of a cell on a database."""
+        return self._measured.get((kind, size, cell))
+
+    def run(self, number: int, seconds: int | None) -> None:
+        """One round. seconds: of each load, instead of the cell's own."""
+        for town in self.towns:
+            stage.say(f"round {number}: {town.database.kind}, {town.database.size:,} repairs")
+            with stage.product(town.database) as server:
+                idle = server.memory()
+                town.sign_in(server)
+                if number == 1:
+                    self._count_statements(town, server)
+                if town.database.size == self._size_alone:
+                    self._run_alone(town, server, seconds)
+                if self._is_desk(town.database):
+                    continue
+                crowds = [cell for cell in self.cells if cell.crowd]
+                loads = [(cell, *self._load(cell, town, server, seconds or cell.seconds)) for cell in crowds]
+                self.memory.setdefault(town.database[:2], []).append((idle, server.memory()))
+                self._keep(town.database, loads, self._yardstick(server, "flask", HELLO, seconds))
+                if town is self.towns[0] and len(self.cells) == len(CELLS):
+                    self._yardstick(server, "bare", BARE, seconds)
+
+    @property
+    def _sizes(self) -> set[int]:
+        return {town.database.size for town in self.towns}
+
+    def _is_desk(self, database: Database) -> bool:
+        """Whether it is there for the staff's pages with one user alone, and for nothing else."""
+        return database.size == self._desk_size and len(self._sizes) > 1
+
+    @property
+    def _size_alone(self) -> int:
+        """The size for which one user alone is measured."""
+        return self._desk_size if self._desk_size in self._sizes else max(self._sizes)
+
+    def _of(self, kind: str, size: int, cell: str) -> Measured:
+        return self._measured.setdefault((kind, size, cell), Measured(kind, size, cell))
+
+    def _load(self, cell: Cell, town: Town, server: Server, seconds: int) -> tuple[wrk.Load, float, float]:
+        """A cell's load, and the processor seconds that server and PostgreSQL took for it."""
+        with load_of(cell, town, server) as send:
+            before = self._cpu(server)
+            load = send(seconds)
+            after = self._cpu(server)
+        return load, after[0] - before[0], after[1] - before[1]
+
+    def _cpu(self, server: Server) -> tuple[float, float]:
+        return server.cpu(), machine.cpu_seconds(self._postmaster) if self._postmaster else 0.0
+
+    def _yardstick(self, like: Server, app: str, name: str, seconds: int | None) -> float:
+        with stage.yardstick(like, app) as server:
+            warm_up(server, [HELLO_REQUEST] * 400)
+            before = server.cpu()
+            load = wrk.run(server, [HELLO_REQUEST], seconds=seconds or YARDSTICK)
+            kept = self._of("", 0, name)
+            kept.server_cpu.append(server.cpu() - before)
+        kept.loads.append(load)
+        kept.hellos.append(load.rate if name == HELLO else self._of("", 0, HELLO).hellos[-1])
+        return load.rate
+
+    def _keep(self, database: Database, loads: list, hello: float) -> None:
+        for cell, load, server_cpu, database_cpu in loads:
+            kept = self._of(database.kind, database.size, cell.name)
+            kept.loads.append(load)
+            kept.hellos.append(hello)
+            kept.server_cpu.append(server_cpu)
+            if database.url and self._postmaster:
+                kept.database_cpu.append(database_cpu)
+
+    def _run_alone(self, town: Town, server: Server, seconds: int | None) -> None:
+        """The staff's pages with one user and nobody else."""
+        for cell in self.cells:
+            if cell.alone:
+                requests = cell.requests(town, server)
+                warm_up(server, requests)
+                load = wrk.run(server, requests, seconds=seconds or ALONE, connections=1)
+                self._of(*town.database[:2], cell.name).alone.append(load)
+
+    def _count_statements(self, town: Town, server: Server) -> None:
+        wanted = [cell for cell in self.cells if cell.alone or not self._is_desk(town.database)]
+        plain = [cell for cell in wanted if cell.name != MOVE]
+        asked = [(cell.name, cell.again, cell.expect, cell.requests(town, server)[:6]) for cell in plain]
+        counted = statements.count(town.database, asked)
+        if len(plain) < len(wanted):
+            with town.put_back() as put_back:
+                requests = [advance_request(town, *pair) for pair in put_back[:6]]
+                counted |= statements.count(town.database, [(MOVE, False, 200, requests)])
+        for name, found in counted.items():
+            self._of(*town.database[:2], name).statements = found
+
+
+@contextmanager
+def load_of(cell: Cell, town: Town, server: Server):
+    """All that a cell's load needs is ready; gives what sends it for so many seconds."""
+    with town.put_back() if cell.name == MOVE else nullcontext() as put_back:
+        requests = moves(town, put_back) if put_back else cell.requests(town, server)
+        if not cell.once:
+            warm_up(server, requests)
+        yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
+
+
+def warm_up(server: Server, requests: list[Request]) -> None:
+    """Some hundred requests, by as many connections as the load will have; of slow ones fewer."""
+    until = time.monotonic() + 0.5
+
+    def ask(share: list[Request]) -> None:
+        with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
+            for request in share:
+                if time.monotonic() < until:
+                    connection.request(request.method, request.path, headers=request.headers)
+                    connection.getresponse().read()
+
+    many = (requests * -(-400 // len(requests)))[:400]
+    with ThreadPoolExecutor(wrk.CONNECTIONS) as pool:
+        list(pool.map(ask, [many[number :: wrk.CONNECTIONS] for number in range(wrk.CONNECTIONS)]))
