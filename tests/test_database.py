@@ -1,0 +1,270 @@
+"""The database in trouble: crowded, locked, full, away. What people are told, and that it passes."""
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import create_engine, event, func, select
+
+from app import turns
+from app.db import db
+from app.models import Event
+
+from .conftest import POSTGRESQL
+from .factories import make_repair, make_staff
+
+HTMX = {"HX-Request": "true"}
+on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="this is about SQLite")
+on_postgresql = pytest.mark.skipif(not POSTGRESQL, reason="this is about PostgreSQL")
+
+
+@pytest.fixture
+def in_earnest(app):
+    """The app as it is outside of tests: a fault becomes a page."""
+    app.testing = False
+    yield app
+    app.testing = True
+
+
+@pytest.fixture
+def elsewhere(app):
+    """Somebody else's connection to the shop's database, as of another process."""
+    engine = create_engine(db.engine.url, isolation_level="AUTOCOMMIT" if POSTGRESQL else None)
+    with engine.connect().execution_options(reads_only=True) as connection:
+        yield connection
+    engine.dispose()
+
+
+def note(browser, repair, words="Dented."):
+    """The address and the form of a note that is about to be sent."""
+    form = {"csrf_token": browser.csrf_token(), "version": repair.version, "text": words}
+    url = f"/repairs/{repair.code}/notes"
+    db.session.commit()
+    return {"path": url, "data": form}
+
+
+def notes():
+    """How many notes there are."""
+    count = db.session.scalar(select(func.count()).where(Event.kind == "noted"))
+    db.session.rollback()
+    return count
+
+
+def new_connections():
+    """Ends every connection that waits for its next use."""
+    for engine in db.engines.values():
+        engine.dispose()
+
+
+# --- many at once -------------------------------------------------------------------------------
+
+
+def test_of_many_who_change_the_same_repair_at_once_one_is_first_and_the_others_are_told(in_earnest, owner):
+    repair = make_repair()
+    version, start = repair.version, threading.Barrier(8)
+    browsers = [in_earnest.test_client().be(make_staff("owner")) for _ in range(8)]
+    forms = [{"csrf_token": browser.csrf_token(), "version": version} for browser in browsers]
+    code = repair.code
+    db.session.commit()
+
+    def advance(browser, form):
+        start.wait()
+        return browser.post(f"/repairs/{code}/advance", data=form).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(advance, browsers, forms))
+    assert statuses == [303] + [409] * 7
+    db.session.refresh(repair)
+    assert (repair.status, repair.version) == ("diagnosing", version + 1)
+
+
+@on_sqlite
+def test_everyone_writes_in_the_order_in_which_they_came(app, shop):
+    order, people = [], []
+    begun = db.engine.begin()
+    begun.__enter__()
+
+    def write(number):
+        with db.engine.begin():
+            order.append(number)
+
+    def work(number):
+        with app.app_context():
+            write(number)
+
+    for number in range(6):
+        people.append(threading.Thread(target=work, args=(number,)))
+        people[-1].start()
+        while len(turns._line) < number + 2 and people[-1].is_alive():
+            people[-1].join(0.001)
+    begun.__exit__(None, None, None)
+    for person in people:
+        person.join(10)
+    assert order == [0, 1, 2, 3, 4, 5]
+    assert not turns._line
+
+
+@on_sqlite
+def test_an_answer_is_drawn_while_others_write(owner):
+    repair = make_repair()
+    begins = []
+
+    def listen(connection, cursor, statement, *rest):
+        begins.extend([statement] if statement.startswith("BEGIN") else [])
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    try:
+        owner.htmx(f"/repairs/{repair.code}/notes", {"version": repair.version, "text": "Dented."})
+    finally:
+        event.remove(db.engine, "before_cursor_execute", listen)
+    assert begins == ["BEGIN IMMEDIATE", "BEGIN"]
+
+
+# --- locked by somebody else --------------------------------------------------------------------
+
+
+@contextmanager
+def impatient(monkeypatch):
+    """Connections that wait a moment for a lock, where those of a shop wait for seconds."""
+    monkeypatch.setattr("app.db.PATIENCE", 0.2)
+
+    def hurry(connection, record):
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA busy_timeout = 200")
+        else:
+            connection.execute("SET lock_timeout = 200")
+            connection.commit()
+
+    new_connections()
+    event.listen(db.engine, "connect", hurry)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "connect", hurry)
+        new_connections()
+
+
+def lock(elsewhere):
+    """Holds every repair, as a change does that is not finished."""
+    if POSTGRESQL:
+        elsewhere.exec_driver_sql("BEGIN")
+        elsewhere.exec_driver_sql("SELECT 1 FROM repair FOR UPDATE")
+    else:
+        elsewhere.exec_driver_sql("ROLLBACK")
+        elsewhere.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_whoever_waits_too_long_for_others_is_asked_to_try_again_and_then_can(
+    in_earnest, owner, elsewhere, monkeypatch, headers
+):
+    waiting = note(owner, make_repair())
+    with impatient(monkeypatch):
+        lock(elsewhere)
+        answer = owner.post(**waiting, headers=headers)
+        owner.page("/repairs")
+        elsewhere.exec_driver_sql("ROLLBACK")
+        assert answer.status_code == 503
+        assert "try again" in answer.get_data(as_text=True)
+        assert owner.post(**waiting).status_code == 303
+    assert notes() == 1
+
+
+# --- no room ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def full(elsewhere):
+    """No room in the database: SQLite may not grow, and PostgreSQL says what it says when its disk is full."""
+    if POSTGRESQL:
+        elsewhere.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
+        )
+        elsewhere.exec_driver_sql("CREATE TRIGGER no_room BEFORE INSERT ON event EXECUTE FUNCTION no_room()")
+        try:
+            yield
+        finally:
+            elsewhere.exec_driver_sql("DROP FUNCTION no_room CASCADE")
+        return
+
+    def limit(connection, record):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    new_connections()
+    event.listen(db.engine, "connect", limit)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "connect", limit)
+        new_connections()
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_a_full_disk_is_said_nothing_is_changed_and_everything_can_be_read(
+    in_earnest, owner, anyone, elsewhere, headers, caplog
+):
+    repair = make_repair()
+    code, token, saved = repair.code, repair.token, 0
+    with full(elsewhere):
+        # Some room may be left in what is the database's already.
+        while (answer := owner.post(**note(owner, repair, "я" * 1990))).status_code == 303:
+            saved += 1
+        last = note(owner, repair, "я" * 1990)
+        answer = owner.post(**last, headers=headers)
+        assert answer.status_code == 503
+        said = answer.get_data(as_text=True)
+        assert "The disk is full" in said
+        assert "Nothing was changed" in said
+        for url in ("/repairs", f"/repairs/{code}", f"/repairs?q={code}"):
+            owner.page(url)
+        anyone.page(f"/t/{token}")
+        anyone.page("/t/" + "a" * 22, status=404)
+        assert notes() == saved
+    assert owner.post(**last).status_code == 303
+    assert notes() == saved + 1
+    assert "POST /repairs/<code>/notes: The disk is full" in caplog.text
+
+
+# --- PostgreSQL comes and goes ------------------------------------------------------------------
+
+
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+
+
+@on_postgresql
+def test_after_the_database_was_restarted_the_next_request_is_answered(in_earnest, owner, anyone, elsewhere):
+    repair = make_repair()
+    code, token = repair.code, repair.token
+    owner.page("/repairs")
+    anyone.page(f"/t/{token}")
+    for look in (
+        lambda: owner.page(f"/repairs/{code}"),
+        lambda: anyone.page(f"/t/{token}"),
+        lambda: anyone.page("/healthz"),
+    ):
+        db.session.commit()
+        elsewhere.exec_driver_sql(f"{END} AND pid <> pg_backend_pid()")
+        look()
+    dented = note(owner, repair)
+    elsewhere.exec_driver_sql(f"{END} AND pid <> pg_backend_pid()")
+    assert owner.post(**dented).status_code == 303
+
+
+@on_postgresql
+def test_a_database_that_ends_in_the_middle_of_a_request_is_no_fault_of_the_shop(in_earnest, owner, elsewhere):
+    dented = note(owner, make_repair())
+    lock(elsewhere)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(owner.post, **dented)
+        while not elsewhere.exec_driver_sql(f"{END} AND wait_event_type = 'Lock'").all():
+            assert not waiting.done()
+        answer = waiting.result(10)
+    elsewhere.exec_driver_sql("ROLLBACK")
+    assert answer.status_code == 503
+    assert "cannot be reached" in answer.get_data(as_text=True)
+    assert notes() == 0
+    assert owner.post(**dented).status_code == 303
