@@ -88,7 +88,7 @@ class TextLines(logging.Formatter):
     """Lines for people."""
 
     def __init__(self):
-        super().__init__("%(asctime)s %(levelname)s %(name)s%(during)s: %(message)s")
+        super().__init__("%(asctime)s %(levelname)s %(name)s%(during)s: %(message)s", "%Y-%m-%d %H:%M:%S%z")
 
     def format(self, record):
         record.during = f" [{request_id()}]" if has_request_context() else ""

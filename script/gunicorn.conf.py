@@ -23,6 +23,8 @@ worker_connections = _most // 2
 # Workers prove that they live by touching a file: in memory, so that a slow disk does not look like a dead worker.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 control_socket_disable = True
+# No header says where the app is mounted: a client behind a proxy could send it as well as the proxy.
+forwarder_headers = ""
 # The kernel would wait for ever for a client that does not take its answer.
 sendfile = False
 # No access log: it would hold every tracking address.

@@ -47,6 +47,19 @@ if POSTGRESQL and WORKER:
 # PostgreSQL: what is committed here need not outlive a power cut. SQLite: a lock that nobody lets go is soon noticed.
 CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"timeout": 5}
 
+# Files whose tests are the same whatever the database is: where there are two, they run on the first.
+ONCE = {
+    *("architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "private", "requirements"),
+    *("rules", "worker"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what need not run once more on another database."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in ONCE:
+            item.add_marker(pytest.mark.once)
+
 
 class Page:
     """An answer, read as its reader sees it."""

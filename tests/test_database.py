@@ -232,7 +232,7 @@ def test_a_full_disk_is_said_nothing_is_changed_and_everything_can_be_read(
 # --- PostgreSQL comes and goes ------------------------------------------------------------------
 
 
-END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
 
 
 @on_postgresql

@@ -22,7 +22,8 @@ class Found:
     @property
     def _largest(self) -> dict[str, Town]:
         """Of each kind the town with the most repairs."""
-        return {town.database.kind: town for town in self.rounds.towns}
+        polled = [town for town in self.rounds.towns if town.database.size != budgets.DESK_SIZE]
+        return {town.database.kind: town for town in polled}
 
     def look_at_pages(self, quick: bool) -> None:
         """The second part: simulated pages, on the largest database of each kind, and what one visit costs."""

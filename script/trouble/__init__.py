@@ -6,7 +6,7 @@ clerks      such people in processes of their own, who write at random and note 
 books       what must be true of a shop's database, whatever happened to it
 kills       kill -9 at random moments, while people write
 crowd       more people at once than any shop has staff
-restarts    a new version and a restart, while people work
+restarts    workers that are renewed and a server that is restarted, while people work
 slow        clients that send half a request, or do not take their answer
 full        a disk without room
 """

@@ -1,21 +1,25 @@
-"""A new version and a restart, while people work."""
+"""Workers that are renewed and a server that is restarted, while people work and customers look."""
 
 import signal
+import threading
 import time
+from contextlib import closing, contextmanager
 
 from .books import Books
 from .clerks import Journals, at_work
-from .person import PATIENCE
+from .person import PATIENCE, Cut, NotThere, Person
 from .stage import Shop
+
+CUSTOMERS = 8
 
 
 def run(shop: Shop, renewals: int, restarts: int) -> dict:
     """Renews the server's workers so many times, then ends and starts it; gives the figures."""
     away = 0.0
-    with at_work(shop) as journals:
+    with at_work(shop) as journals, _customers(shop) as (seen, failed):
         for _ in range(renewals):
             _renew(shop, journals)
-        renewed = journals.read()
+        renewed = len(seen) + len(journals.read())
         for _ in range(restarts):
             began = time.monotonic()
             shop.send(signal.SIGTERM)
@@ -27,15 +31,44 @@ def run(shop: Shop, renewals: int, restarts: int) -> dict:
     books = Books(engine)
     books.check(told)
     engine.dispose()
+    failed += [str(entry) for entry in told if "cut" in entry or "failed" in entry]
     return {
         "SIGHUP": renewals,
-        "answers meanwhile": len(renewed),
+        "answers meanwhile": renewed,
         "SIGTERM and start": restarts,
         "seconds away, at most": round(away, 1),
-        "answers in all": len(told),
-        "requests that failed": len([entry for entry in told if "cut" in entry or "failed" in entry]),
-        "wrong": books.wrong + [str(entry) for entry in told if "cut" in entry or "failed" in entry],
+        "answers in all": len(seen) + len(told),
+        "requests that failed": len(failed),
+        "wrong": books.wrong + failed,
     }
+
+
+@contextmanager
+def _customers(shop: Shop):
+    """Customers who look at their page, each time over a new connection; gives what they saw, and what failed."""
+    token, seen, failed, gone = shop.made["repairs"][0]["token"], [], [], threading.Event()
+
+    def look():
+        while not gone.wait(0.01):
+            try:
+                with closing(Person(shop.port)) as customer:
+                    status = customer.get(f"/t/{token}").status
+                (seen if status == 200 else failed).append(f"a customer's page was answered {status}")
+            except Cut as problem:
+                failed.append(str(problem))
+            except NotThere:
+                # Refused, not lost: a browser or a proxy tries again.
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=look) for _ in range(CUSTOMERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen, failed
+    finally:
+        gone.set()
+        for thread in threads:
+            thread.join()
 
 
 def _renew(shop: Shop, journals: Journals) -> None:

@@ -98,7 +98,7 @@ def _fill(environment, repairs) -> dict:
 
 
 def _wait_for(port, process, log):
-    for _ in range(150):
+    for _ in range(600):
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:

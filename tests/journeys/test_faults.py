@@ -15,8 +15,6 @@ from script.trouble.person import HOST
 from script.trouble.stage import opened
 
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
-# One shop for all, whichever process runs them.
-pytestmark = pytest.mark.xdist_group("faults")
 on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="no matter of the database: tried on SQLite")
 
 

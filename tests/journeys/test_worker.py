@@ -13,10 +13,9 @@ import pytest
 
 from app.config import ROOT
 
-pytestmark = [
-    pytest.mark.xdist_group("worker"),
-    pytest.mark.skipif(bool(os.environ.get("TEST_DATABASE_URL")), reason="no matter of the database: tried on SQLite"),
-]
+pytestmark = pytest.mark.skipif(
+    bool(os.environ.get("TEST_DATABASE_URL")), reason="no matter of the database: tried on SQLite"
+)
 
 # The product's worker in a hurry: a second where it has half a minute, for an app that says how much it was sent.
 CONFIG = """
