@@ -21,7 +21,7 @@ from .check.findings import findings
 from .check.machine import share
 from .check.place import OK, WARNING, WRONG
 from .config import ROOT, BadSetting
-from .db import db
+from .db import db, let_go
 from .demo import fill as demo
 from .repairs import photos
 
@@ -53,7 +53,7 @@ def serve():
     click.echo("  Stop it with Ctrl-C.\n")
     sys.stdout.flush()
     # The workers must not share this process's connections, so it lets go of them and becomes the server.
-    db.engine.dispose()
+    let_go()
     gunicorn = Path(sys.executable).with_name("gunicorn")
     if current_app.config["METRICS_TOKEN"]:
         # Where the workers keep their counts, for any of them to add up. gunicorn removes it when it ends.

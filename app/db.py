@@ -136,6 +136,12 @@ def _leave_the_dead(connection, record, proxy):
             raise DisconnectionError
 
 
+def let_go() -> None:
+    """Closes every connection that is not in use."""
+    for engine in db.engines.values():
+        engine.dispose()
+
+
 def trouble(error: SQLAlchemyError) -> str:
     """Why the database did not do what it was asked, when that will pass: "busy", "full", "away"; else ""."""
     if isinstance(error, TimeoutError):

@@ -25,7 +25,7 @@ from sqlalchemy import NullPool, create_engine, event, make_url, text, update
 
 from app import auth, create_app
 from app.config import SETTINGS
-from app.db import QuickRead, db
+from app.db import QuickRead, db, let_go
 from app.models import SignIn, Staff
 from app.rules import Role
 from app.throttle import limiter
@@ -229,8 +229,7 @@ def database():
         blank = b"" if POSTGRESQL else _blank_bytes()
     yield SimpleNamespace(app=app, empty=lambda: empty(blank))
     with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
+        let_go()
     shutil.rmtree(folder)
 
 
@@ -260,13 +259,12 @@ def _delete_all(_):
 
 
 def _blank_bytes() -> bytes:
-    db.engine.dispose()  # The last connection to go brings the write-ahead log home.
+    let_go()  # The last connection to go brings the write-ahead log home.
     return Path(db.engine.url.database).read_bytes()
 
 
 def _write_back(blank: bytes):
-    for engine in db.engines.values():
-        engine.dispose()
+    let_go()
     file = Path(db.engine.url.database)
     for rest in ("-wal", "-shm"):
         file.with_name(file.name + rest).unlink(missing_ok=True)

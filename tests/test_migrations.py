@@ -10,7 +10,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect
 
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 
 from .conftest import make_app
 
@@ -23,7 +23,7 @@ def empty(tmp_path, other_database):
     with make_app(tmp_path, other_database).app_context():
         yield
         db.session.remove()
-        db.engine.dispose()
+        let_go()
 
 
 def is_described(name, kind, parents):

@@ -11,7 +11,7 @@ from flask_migrate import upgrade
 from sqlalchemy import select, update
 
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 from app.models import Repair, Throttle
 
 from .conftest import CONNECT_ARGS, OVERRIDES, POSTGRESQL, Page, make_app
@@ -54,7 +54,7 @@ def broken(tmp_path, other_database, loggers):
     app.testing = False
     yield app.test_client()
     with app.app_context():
-        db.engine.dispose()
+        let_go()
 
 
 # --- headers ------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_a_database_that_is_busy_for_long_asks_for_patience(tmp_path, loggers, m
             other.close()
         assert answer.status_code == 503
         assert "try again" in answer.get_data(as_text=True)
-        db.engine.dispose()
+        let_go()
 
 
 def test_search_engines_are_sent_away(anyone, app):
@@ -393,7 +393,7 @@ def proxied(app, shop, tmp_path, loggers, monkeypatch):
     yield start
     for other in made:
         with other.app_context():
-            db.engine.dispose()
+            let_go()
 
 
 FORWARDED = {

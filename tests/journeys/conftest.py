@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from app import create_app
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
 # A name for this machine that is not localhost: to a browser, plain http on it is as insecure as on a shop's LAN.
@@ -54,7 +54,7 @@ class Server:
         with self._app.app_context():
             yield
             db.session.remove()
-            db.engine.dispose()
+            let_go()
 
 
 @contextmanager
