@@ -428,6 +428,8 @@ def stand_in_front(app: Flask):
     def static_or_page(environ, start_response):
         # WhiteNoise refuses other methods in its own words, without our headers.
         answer = files if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else pages
+        # A part of a file nobody needs, and it refuses one that is not there in its own words too.
+        environ.pop("HTTP_RANGE", None)
         if environ["wsgi.url_scheme"] != "https":
             return answer(environ, start_response)
 

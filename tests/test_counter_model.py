@@ -355,7 +355,12 @@ class Shop:
 @pytest.mark.usefixtures("clock")
 def test_whatever_people_do_at_once_the_counter_does_what_the_design_says(app, shop):
     steps = settings(
-        max_examples=RUNS, stateful_step_count=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck)
+        derandomize="FUZZ_REQUESTS" not in os.environ,
+        max_examples=RUNS,
+        stateful_step_count=20,
+        deadline=None,
+        phases=PHASES,
+        suppress_health_check=list(HealthCheck),
     )
     place = Shop(app)
     run_state_machine_as_test(lambda: Counter(place), settings=steps)

@@ -625,3 +625,9 @@ def test_what_is_short_or_packed_already_is_left_as_it_is(owner, anyone):
     assert "Content-Encoding" not in anyone.get("/robots.txt", headers={"Accept-Encoding": "gzip"}).headers
     page = anyone.get(f"/t/{make_repair().token}", headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(page.data).startswith(b"<!doctype html>")
+
+
+def test_a_part_of_a_file_that_is_not_there_is_answered_with_the_whole_and_its_headers(anyone):
+    with anyone.get("/static/js/staff.js", headers={"Range": "bytes=5-1"}) as answer:
+        assert answer.status_code == 200
+        assert_guarded(answer)
