@@ -211,8 +211,7 @@ def restore_command(copy, yes, despite_missing_photos):
             if not yes:
                 click.confirm("Shall it take the place of all that is in the shop now?", abort=True)
             now = making.time_in(making.shop_zone(place["url"]))
-            for engine in db.engines.values():
-                engine.dispose()
+            let_go()
             kept = restoring.replace(found, **place, keep_in=_local_backups(), moment=now)
     except copies.Unable as problem:
         raise click.ClickException(f"{problem} Nothing was replaced.") from None

@@ -1,7 +1,4 @@
-"""What is written down: a line or a JSON object for each thing, named for its request, and no tracking address in it.
-
-gunicorn's parent process loads this file alone, so it needs nothing of the app.
-"""
+"""What is written down: a line or a JSON object for each thing, named for its request, and no tracking address in it."""
 
 import json
 import logging

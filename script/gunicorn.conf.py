@@ -1,14 +1,21 @@
 """How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
 
 import gc
-import importlib.util
 import itertools
 import os
 import resource
 import shutil
+import sys
 from pathlib import Path
 
 from gunicorn.glogging import Logger
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from app import logs
+from app.worker import Worker
+
+worker_class = Worker
 
 # The app is made once, before the workers are, which halves their memory; it opens no connection by then.
 preload_app = True
@@ -29,19 +36,6 @@ forwarder_headers = ""
 sendfile = False
 # No access log: it would hold every tracking address.
 accesslog = None
-
-
-def _load_alone(name):
-    """A module by its path: importing the app would keep its code in the parent, where no SIGHUP renews it."""
-    path = Path(__file__).parent.parent / "app" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"readylight_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-logs = _load_alone("logs")
-worker_class = _load_alone("worker").Worker
 
 
 class logger_class(Logger):  # noqa: N801 (the name is the setting's)

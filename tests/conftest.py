@@ -304,6 +304,15 @@ def statements(app, monkeypatch):
 
 
 @pytest.fixture
+def folder(app) -> Path:
+    """Where the shop's pictures are: empty, and gone afterwards."""
+    folder = Path(app.config["DATA_DIR"]) / "photos"
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def runner(app) -> Runner:
     """Runs commands of `flask`."""
     return app.test_cli_runner()

@@ -31,19 +31,12 @@ from app.repairs import actions, photos
 from .conftest import POSTGRESQL
 from .factories import make_repair, make_staff
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 only_postgresql = pytest.mark.skipif(not POSTGRESQL, reason="TEST_DATABASE_URL names no PostgreSQL database")
 DATABASE = postgresql.FILE if POSTGRESQL else sqlite.FILE
 # The morning of a Monday in Bangkok, and how a copy of then is named.
 MORNING, MORNING_S = datetime(2026, 11, 23, 3, 0, 4, tzinfo=UTC), "2026-11-23-100004"
-
-
-@pytest.fixture(autouse=True)
-def folder(app):
-    """Where the shop's pictures are: empty, and gone afterwards."""
-    folder = Path(app.config["DATA_DIR"]) / "photos"
-    shutil.rmtree(folder, ignore_errors=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

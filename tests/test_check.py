@@ -20,7 +20,7 @@ from app import disk
 from app.check import database as check_database
 from app.check import machine, shop
 from app.check.place import open_database
-from app.db import db
+from app.db import db, let_go
 from app.models import Event, Photo, Shop, Staff
 from app.repairs import photos
 
@@ -103,8 +103,7 @@ def test_it_changes_nothing_in_a_shop_that_is_closed(tmp_path):
     with app.app_context():
         upgrade()
         db.session.remove()
-        for engine in db.engines.values():
-            engine.dispose()
+        let_go()
         before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*")}
         done = app.test_cli_runner().invoke(args=["check", "--deep"])
         after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*")}
@@ -556,6 +555,5 @@ def test_another_shop_at_the_public_address_is_told_apart(look, installation, tm
         db.session.execute(update(Shop).values(public_url=address))
         said = look("--online")["From outside"]
     with other.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
+        let_go()
     assert said == [("wrong", f"{address} answers, but it is not this shop: another secret key, or another site.")]

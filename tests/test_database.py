@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event, func, select
 
 from app import turns
-from app.db import db
+from app.db import db, let_go
 from app.models import Event
 
 from .conftest import POSTGRESQL
@@ -54,8 +54,7 @@ def notes():
 
 def new_connections():
     """Ends every connection that waits for its next use."""
-    for engine in db.engines.values():
-        engine.dispose()
+    let_go()
 
 
 # --- many at once -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from app import create_app, logs
 from app.config import ROOT
-from app.db import db
+from app.db import let_go
 
 from . import factories
 from .conftest import OVERRIDES
@@ -36,8 +36,7 @@ def writing(app, tmp_path, capsys):
     yield writing
     for made in apps:
         with made.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
+            let_go()
     for logger, handlers, level in kept:
         logger.handlers[:] = handlers
         logger.setLevel(level)

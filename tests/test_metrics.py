@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from app import __version__, create_app
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 from app.models import Event
 from app.rules import Status
 
@@ -39,8 +39,7 @@ def watched(app, tmp_path):
     made.testing = False
     yield made.test_client()
     with made.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
+        let_go()
 
 
 def figures(browser) -> dict:

@@ -6,7 +6,6 @@ import struct
 import zlib
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,19 +21,12 @@ from app.repairs import actions, photos
 from .conftest import Page
 from .factories import make_repair, make_staff
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 # A Monday, ten in the morning in Bangkok.
 MORNING = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 RED, BLUE, WHITE = (220, 30, 30), (30, 30, 220), (255, 255, 255)
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture(autouse=True)
-def folder(app):
-    """Where the pictures are: empty, and gone afterwards."""
-    folder = Path(app.config["DATA_DIR"]) / "photos"
-    shutil.rmtree(folder, ignore_errors=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

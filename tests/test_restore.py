@@ -23,7 +23,7 @@ from werkzeug.datastructures import FileStorage
 
 from app.backup import copies, locks, making, postgresql, sqlite
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 from app.demo import fill as demo
 from app.models import Photo, Repair
 from app.repairs import actions, photos
@@ -31,19 +31,12 @@ from app.repairs import actions, photos
 from .conftest import POSTGRESQL, make_app
 from .factories import make_repair, make_shop, make_staff
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 only_postgresql = pytest.mark.skipif(not POSTGRESQL, reason="TEST_DATABASE_URL names no PostgreSQL database")
 only_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="this is about SQLite's files")
 DATABASE = postgresql.FILE if POSTGRESQL else sqlite.FILE
 FLASK = [sys.executable, "-m", "flask"]
-
-
-@pytest.fixture(autouse=True)
-def folder(app):
-    """Where the shop's pictures are: empty, and gone afterwards."""
-    folder = Path(app.config["DATA_DIR"]) / "photos"
-    shutil.rmtree(folder, ignore_errors=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Machine:
@@ -77,8 +70,7 @@ class Machine:
     def let_go(self):
         """No connection stays open."""
         with self.app.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
+            let_go()
 
     def rows(self) -> dict[str, list]:
         """Every row of every table, but for the sign-ins: everybody has to sign in again."""

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from app import create_app
 from app.auth import setup_code
 from app.config import ROOT
-from app.db import db
+from app.db import db, let_go
 from app.models import SignIn, Staff, Throttle
 from app.repairs import actions
 from app.throttle import MISSES
@@ -50,8 +50,7 @@ def machine(app, tmp_path, capsys):
     yield machine
     for made in started:
         with made.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
+            let_go()
     for logger, handlers, level in kept:
         logger.handlers[:] = handlers
         logger.setLevel(level)
