@@ -6,7 +6,7 @@ from . import auth, config, customers, db, printing, shop, staff, throttle, web
 from .repairs import views as repairs
 from .tracking import views as tracking
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"
 
 
 def create_app(overrides: dict | None = None) -> Flask:

@@ -227,6 +227,11 @@ def note_refusal(refusal: rules.Forbidden) -> None:
     log.warning("staff %s was refused %s: %s", current_user.row.staff_id, request.endpoint, refusal)
 
 
+def held_to() -> int | None:
+    """The branch that whoever is signed in is held to; None for an owner, who sees all of them."""
+    return None if me().role == Role.OWNER else me().branch_id
+
+
 def demand(permission: str) -> None:
     """Raises rules.Forbidden unless whoever is signed in has the permission."""
     rules.demand(Role(current_user.role), permission)

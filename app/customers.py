@@ -1,7 +1,7 @@
 """Customers: found or made by their phone number, looked up, shown with their repairs, changed."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from wtforms import EmailField, IntegerField, StringField, TelField
@@ -52,8 +52,24 @@ def by_phone(phone: str) -> Customer | None:
     return db.session.scalar(select(Customer).where(Customer.phone == phone))
 
 
+def _seen(query: Select) -> Select:
+    """Only those customers whom whoever is signed in sees: with a repair at their branch, or with none anywhere."""
+    if (branch := auth.held_to()) is None:
+        return query
+    has_any = select(Repair.id).where(Repair.customer_id == Customer.id)
+    return query.where(or_(has_any.where(Repair.branch_id == branch).exists(), ~has_any.exists()))
+
+
+def _here(query: Select) -> Select:
+    """Only those repairs that whoever is signed in sees."""
+    return query if (branch := auth.held_to()) is None else query.where(Repair.branch_id == branch)
+
+
 def matching(typed: str, country: str, limit: int = 4) -> list[Customer]:
-    """Customers whose number has the digits typed so far, once there are four; the exact one alone if there is one."""
+    """Customers whose number has the digits typed so far, once there are four; the exact one alone if there is one.
+
+    The exact one whatever branch they were at: a number is one customer's in the whole shop.
+    """
     try:
         exact = by_phone(formats.parse_phone(typed, country))
     except ValueError:
@@ -63,7 +79,7 @@ def matching(typed: str, country: str, limit: int = 4) -> list[Customer]:
     number = formats.digits(typed)
     if len(number) < 4:
         return []
-    query, age = search.narrowed(select(Customer), Customer, number)
+    query, age = search.narrowed(_seen(select(Customer)), Customer, number)
     return list(db.session.scalars(query.where(Customer.phone.contains(number)).order_by(age.desc()).limit(limit)))
 
 
@@ -102,9 +118,9 @@ def change(customer: Customer, *, name: str, phone: str, email: str) -> None:
 
 
 def get_customer(customer_id: int, doing: str) -> Customer:
-    """The customer, for whoever may do that; else 403 or 404."""
+    """The customer, for whoever may do that; else 403 or 404. Another branch's is not there."""
     auth.demand(doing)
-    return db.session.get(Customer, customer_id) or abort(404)
+    return db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id))) or abort(404)
 
 
 @bp.get("")
@@ -112,8 +128,9 @@ def index():
     """The list, searched as one types."""
     auth.demand("customers.view")
     wanted = CustomerSearch(request.args)
-    count = select(func.count(Repair.id)).where(Repair.customer_id == Customer.id).correlate(Customer).scalar_subquery()
-    query, _ = search.narrowed(select(Customer, count), Customer, wanted.q.data)
+    theirs = _here(select(func.count(Repair.id)).where(Repair.customer_id == Customer.id))
+    query = _seen(select(Customer, theirs.correlate(Customer).scalar_subquery()))
+    query, _ = search.narrowed(query, Customer, wanted.q.data)
     # One more than a page holds tells whether there is another page.
     query, page = query.order_by(Customer.search, Customer.id).limit(PAGE_SIZE + 1), wanted.page.data
     rows = db.session.execute(query.offset((page - 1) * PAGE_SIZE)).all()
@@ -129,8 +146,7 @@ def show(customer_id):
     """A customer and all their repairs."""
     customer = get_customer(customer_id, "customers.view")
     repairs = db.session.scalars(
-        select(Repair)
-        .where(Repair.customer_id == customer.id)
+        _here(select(Repair).where(Repair.customer_id == customer.id))
         .options(joinedload(Repair.technician), joinedload(Repair.branch, innerjoin=True))
         .order_by(Repair.id.desc())
         .limit(200)

@@ -1,5 +1,6 @@
 """The database: one session, one naming convention, times in UTC, SQLite made safe for several writers."""
 
+import json
 import sqlite3
 from collections import namedtuple
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from select import POLLIN, poll
 
 from flask import g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Engine, MetaData, Pool, Select, TypeDecorator, event
+from sqlalchemy import DateTime, Engine, MetaData, Pool, Select, Text, TypeDecorator, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -49,6 +50,19 @@ class UtcDateTime(TypeDecorator):
             return None
         # SQLite keeps no zone; what process_bind_param wrote was UTC.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Json(TypeDecorator):
+    """Lists and dictionaries of plain values, kept as text. To change one, assign a new one."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value, dialect):
+        return None if value is None else json.loads(value)
 
 
 # hide_parameters: an error must not carry a customer's data or a tracking token into a log.

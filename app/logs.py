@@ -1,4 +1,4 @@
-"""What is written down: a line or a JSON object for each thing, named for its request, and no tracking address in it."""
+"""What is written down: a line or a JSON object for each thing, named for its request, without tracking addresses."""
 
 import json
 import logging

@@ -59,6 +59,33 @@ class Kind(StrEnum):
     PHOTO_REMOVED = "photo_removed"
 
 
+class Deed(StrEnum):
+    """What the shop's own record says that somebody did; what was done to a repair is in its history."""
+
+    SIGNED_IN = "signed_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    SECOND_STEP_ON = "second_step_on"
+    SECOND_STEP_OFF = "second_step_off"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    STAFF_INVITED = "staff_invited"
+    STAFF_JOINED = "staff_joined"
+    STAFF_CHANGED = "staff_changed"
+    STAFF_DEACTIVATED = "staff_deactivated"
+    STAFF_REACTIVATED = "staff_reactivated"
+    ACCESS_RESET = "access_reset"
+    SHOP_CHANGED = "shop_changed"
+    BRANCH_ADDED = "branch_added"
+    BRANCH_CHANGED = "branch_changed"
+    CUSTOMER_CHANGED = "customer_changed"
+    CUSTOMERS_MERGED = "customers_merged"
+    MERGE_UNDONE = "merge_undone"
+    CUSTOMER_ERASED = "customer_erased"
+    CUSTOMER_EXPORTED = "customer_exported"
+    REPAIRS_EXPORTED = "repairs_exported"
+    IMPORTED = "imported"
+
+
 class Refused(Exception):
     """A rule says no. The text is a sentence for the person who asked."""
 
@@ -76,6 +103,8 @@ CLOSED = frozenset({S.DELIVERED, S.CANCELLED})
 UNFINISHED = frozenset(S) - CLOSED - {S.READY}
 # Enough for every side of a thing and its scratches.
 MOST_PHOTOS = 12
+# What a shop may leave out of the customer's page; the code and the status are always there.
+DETAILS = ("item", "problem", "received", "branch", "hours", "address")
 MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.CANCELLED})
 
 LABELS = {
@@ -131,6 +160,8 @@ NEXT_UP = {
 _EVERYONE = frozenset(Role)
 _LEADS = frozenset({Role.OWNER, Role.MANAGER})
 _BENCH = _LEADS | {Role.TECHNICIAN}
+# Whom a repair can be given to.
+AT_THE_BENCH = _BENCH
 PERMISSIONS: dict[str, frozenset[Role]] = {
     "repairs.view": _EVERYONE,
     "repairs.take_in": _EVERYONE,
@@ -149,6 +180,12 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "repairs.link": _LEADS,
     "customers.view": _EVERYONE,
     "customers.edit": _LEADS | {Role.FRONT_DESK},
+    "customers.merge": _LEADS,
+    "customers.export": _LEADS,
+    "customers.erase": frozenset({Role.OWNER}),
+    "activity.view": _LEADS,
+    "exchange.export": _LEADS,
+    "exchange.import": _LEADS,
     "settings": frozenset({Role.OWNER}),
 }
 _DOING = {
@@ -159,6 +196,12 @@ _DOING = {
     "repairs.cancel": "cancel a repair",
     "repairs.link": "replace a tracking link",
     "customers.edit": "change a customer",
+    "customers.merge": "merge customers",
+    "customers.export": "export a customer's data",
+    "customers.erase": "erase a customer",
+    "activity.view": "see the shop's record",
+    "exchange.export": "export repairs",
+    "exchange.import": "import customers and repairs",
     "settings": "change the settings",
 }
 

@@ -37,6 +37,10 @@ class StaffForm(Form):
         if field.data:
             _safe_password(field, self.name.data, self.email.data)
 
+    def validate_branch(self, field):
+        if not field.data and self.role.data != Role.OWNER:
+            raise ValidationError("Only an owner works at all branches. Choose the one where this person works.")
+
 
 class PasswordForm(Form):
     current = PasswordField("Present password", [Needed("Type the password you have now.")])

@@ -3,12 +3,14 @@
 from alembic import context
 from flask import current_app
 
-from app.db import UtcDateTime
+from app.db import Json, UtcDateTime
 
 
 def render_item(kind, item, autogen_context):
-    """Writes our own column type as what the database sees, so that a migration imports nothing of the app."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+    """Writes our own column types as what the database sees, so that a migration imports nothing of the app."""
+    if kind == "type" and isinstance(item, UtcDateTime | Json):
+        return "sa.DateTime(timezone=True)" if isinstance(item, UtcDateTime) else "sa.Text()"
+    return False
 
 
 db = current_app.extensions["migrate"].db

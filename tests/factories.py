@@ -55,13 +55,15 @@ def branch(code: str) -> Branch:
 
 
 def make_staff(role: Role | str = Role.TECHNICIAN, **changes) -> Staff:
-    """A person who signs in with PASSWORD."""
+    """A person who signs in with PASSWORD, at Main, where there is such a branch, unless they own the shop."""
     number = next(_numbers)
+    main = None if role == Role.OWNER else db.session.scalar(select(Branch.id).where(Branch.code == "MN"))
     values = {
         "name": f"{Role(role).label} {number}",
         "email": f"{role}{number}@example.com",
         "password_hash": _password_hash(),
         "role": role,
+        "branch_id": main,
     }
     return _saved(Staff(**values | changes))
 

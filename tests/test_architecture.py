@@ -24,6 +24,7 @@ RANKS = {
     "throttle": 3,
     "search": 3,
     "sharing": 3,
+    "activity.record": 3,
     "backup.copies": 3,
     "disk": 4,
     "metrics": 5,

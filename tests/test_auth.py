@@ -299,7 +299,7 @@ def test_whoever_is_deactivated_is_out_at_once(app, ana):
     narin = make_staff("technician")
     browser = app.test_client().sign_in(narin)
     owner = app.test_client().sign_in(ana)
-    form = {"name": narin.name, "email": narin.email, "role": "technician", "branch": "0"}
+    form = {"name": narin.name, "email": narin.email, "role": "technician", "branch": str(narin.branch_id)}
     owner.send(f"/settings/staff/{narin.id}", form)
     assert not is_signed_in(browser)
     assert sessions(narin) == 0

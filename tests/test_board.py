@@ -348,8 +348,9 @@ def test_a_long_board_has_pages_that_keep_the_question(owner):
 
 def test_the_board_costs_no_more_than_six_statements(owner, statements):
     for number in range(6):
-        narin = make_staff("technician")
-        make_repair(branch="MN" if number % 2 else "RV", technician_id=narin.id, status=OPEN[number])
+        code = "MN" if number % 2 else "RV"
+        narin = make_staff("technician", branch_id=branch(code).id)
+        make_repair(branch=code, technician_id=narin.id, status=OPEN[number])
     for url in ("/repairs", "/repairs?q=iphone&sort=status&show=late&branch=1", "/repairs?q=iphone", "/customers?q=81"):
         statements.clear()
         owner.page(url)

@@ -94,7 +94,26 @@ def test_every_role_may_take_in(app, owner, manager, technician, front_desk, for
 
 def test_the_branch_proposed_is_one_s_own(app, shop):
     river = make_staff("front_desk", branch_id=branch("RV").id)
-    assert chosen(app.test_client().sign_in(river).page("/repairs/new"), "branch") == "Riverside"
+    page = app.test_client().sign_in(river).page("/repairs/new")
+    assert page.one("#intake input[type=hidden][name=branch]")["value"] == str(river.branch_id)
+
+
+def test_an_owner_s_own_branch_is_proposed_among_all(app, shop):
+    ana = make_staff("owner", branch_id=branch("RV").id)
+    assert chosen(app.test_client().sign_in(ana).page("/repairs/new"), "branch") == "Riverside"
+
+
+def test_nobody_takes_in_at_a_branch_that_is_not_theirs(front_desk, form):
+    page = front_desk.send("/repairs/new", form | {"branch": str(branch("RV").id)}, 422)
+    assert page.one("#branch-error").get_text(strip=True)
+    assert count(Repair) == 0
+
+
+def test_a_repair_is_not_given_to_somebody_who_cannot_see_it(owner, form):
+    river = make_staff("technician", name="Narin", branch_id=branch("RV").id)
+    page = owner.send("/repairs/new", form | {"technician": str(river.id)}, 422)
+    assert page.one("#technician-error").get_text(strip=True) == "Narin does not work at Main."
+    assert count(Repair) == 0
 
 
 def test_a_shop_with_one_branch_does_not_ask_which(front_desk, form):
@@ -155,9 +174,9 @@ def test_as_little_as_a_phone_a_name_an_item_and_a_problem_will_do(front_desk, f
     assert [event.kind for event in repair.events] == ["received"]
 
 
-def test_each_branch_counts_its_own_codes(front_desk, form):
+def test_each_branch_counts_its_own_codes(owner, form):
     for number, code in enumerate(("MN", "RV", "MN", "MN")):
-        front_desk.send("/repairs/new", form | {"branch": str(branch(code).id), "key": f"{number}" * 32})
+        owner.send("/repairs/new", form | {"branch": str(branch(code).id), "key": f"{number}" * 32})
     made = db.session.scalars(select(Repair.code).order_by(Repair.id)).all()
     assert made == ["TH-MN-R0001", "TH-RV-R0001", "TH-MN-R0002", "TH-MN-R0003"]
 
@@ -375,8 +394,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
-def test_a_mistake_is_said_by_its_field_and_nothing_that_was_typed_is_lost(front_desk, form, name, value):
-    page = front_desk.send("/repairs/new", form | {name: value}, 422)
+def test_a_mistake_is_said_by_its_field_and_nothing_that_was_typed_is_lost(owner, form, name, value):
+    page = owner.send("/repairs/new", form | {name: value}, 422)
     assert count(Repair) == count(Customer) == 0
     assert [field["name"] for field in page.all("[aria-invalid=true]")] == [name]
     assert page.all("[autofocus]")[0]["name"] == name, "a browser goes to the first that asks"

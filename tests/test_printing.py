@@ -9,9 +9,9 @@ def words(element):
     return " ".join(element.get_text(" ").split())
 
 
-def test_the_receipt_says_where_what_and_how_to_follow_it(front_desk, shop):
+def test_the_receipt_says_where_what_and_how_to_follow_it(owner, shop):
     repair = make_repair(item="Road bike", problem="The chain jumps.\nThe brakes squeal.", branch="RV")
-    page = front_desk.page(f"/repairs/{repair.code}/receipt")
+    page = owner.page(f"/repairs/{repair.code}/receipt")
     assert words(page.one("header .shop")) == shop.name
     address = words(page.one("header address"))
     for part in ("Riverside", "12 Charoen Krung Road", "Bangkok 10500", "02 123 4567", "081 234 5678"):
@@ -25,10 +25,10 @@ def test_the_receipt_says_where_what_and_how_to_follow_it(front_desk, shop):
     assert page.one("svg.qr").select("path")
 
 
-def test_a_branch_s_own_contact_is_on_its_receipt(front_desk):
+def test_a_branch_s_own_contact_is_on_its_receipt(owner):
     river = branch("RV")
     river.phone, river.whatsapp, river.address = "+6629999999", "", "Pier 3"
-    page = front_desk.page(f"/repairs/{make_repair(branch='RV').code}/receipt")
+    page = owner.page(f"/repairs/{make_repair(branch='RV').code}/receipt")
     address = words(page.one("header address"))
     assert "02 999 9999" in address
     assert "Pier 3" in address

@@ -43,6 +43,12 @@ PERMISSIONS = {
     "repairs.photo": "OMT",
     "customers.view": "OMTF",
     "customers.edit": "OMF",
+    "customers.merge": "OM",
+    "customers.export": "OM",
+    "customers.erase": "O",
+    "activity.view": "OM",
+    "exchange.export": "OM",
+    "exchange.import": "OM",
     "settings": "O",
 }
 REFUSALS = {
@@ -53,6 +59,12 @@ REFUSALS = {
     "repairs.link": "Only an owner or a manager may replace a tracking link.",
     "repairs.photo": "Only an owner, a manager or a technician may add or remove photos.",
     "customers.edit": "Only an owner, a manager or the front desk may change a customer.",
+    "customers.merge": "Only an owner or a manager may merge customers.",
+    "customers.export": "Only an owner or a manager may export a customer's data.",
+    "customers.erase": "Only an owner may erase a customer.",
+    "activity.view": "Only an owner or a manager may see the shop's record.",
+    "exchange.export": "Only an owner or a manager may export repairs.",
+    "exchange.import": "Only an owner or a manager may import customers and repairs.",
     "settings": "Only an owner may change the settings.",
 }
 LETTERS = {"O": "owner", "M": "manager", "T": "technician", "F": "front_desk"}

@@ -310,6 +310,7 @@ def test_a_person_is_added_with_a_first_password_and_can_sign_in(app, owner, rol
         ("role", ""),
         ("branch", "99"),
         ("branch", "x"),
+        ("branch", "0"),
         ("password", ""),
         ("password", "short"),
         ("password", "narin@example.com"),
@@ -319,12 +320,13 @@ def test_a_person_is_added_with_a_first_password_and_can_sign_in(app, owner, rol
 )
 def test_a_mistake_in_a_new_person_adds_nobody_and_loses_nothing(owner, name, value):
     make_staff("manager", email="taken@example.com")
+    form = NEW | {"branch": str(branch("RV").id)}
     before = count(Staff)
-    page = owner.send("/settings/staff/new", NEW | {name: value}, 422)
+    page = owner.send("/settings/staff/new", form | {name: value}, 422)
     assert [field["name"] for field in page.all("[aria-invalid=true]")] == [name]
     assert page.one(f"#{name}-error").get_text(strip=True)
     kept = shown(page)
-    assert all(kept[other] == NEW[other] for other in NEW.keys() - {name, "password"})
+    assert all(kept[other] == form[other] for other in form.keys() - {name, "password"})
     assert kept["password"] == "", "a password is never sent back"
     assert count(Staff) == before
 
@@ -369,6 +371,7 @@ def test_an_owner_who_sets_their_own_password_stays_signed_in_here_alone(app, ow
 
 @pytest.mark.parametrize("changes", [{"role": "manager"}, {"active": None}, {"role": "front_desk", "active": None}])
 def test_the_last_owner_cannot_give_the_shop_away(owner, changes):
+    changes = {"branch": str(branch("MN").id)} | changes
     make_staff("owner", active=False)
     form = as_it_is(owner, owner.staff) | changes
     page = owner.send(f"/settings/staff/{owner.staff_id}", {k: v for k, v in form.items() if v is not None}, 422)
@@ -386,7 +389,8 @@ def test_one_of_two_owners_can_step_down_and_then_no_more(owner):
 
 def test_an_owner_who_steps_down_is_out_of_the_settings_at_once(owner):
     make_staff("owner")
-    owner.send(f"/settings/staff/{owner.staff_id}", as_it_is(owner, owner.staff) | {"role": "technician"})
+    changes = {"role": "technician", "branch": str(branch("MN").id)}
+    owner.send(f"/settings/staff/{owner.staff_id}", as_it_is(owner, owner.staff) | changes)
     owner.page("/settings/shop", 403)
 
 

@@ -23,6 +23,10 @@ class TakenIn(Exception):
         self.repair = repair
 
 
+class WorksElsewhere(Refused):
+    """The technician is at another branch, where the repair cannot be seen."""
+
+
 def take_in(
     shop: Shop,
     branch_id: int,
@@ -39,7 +43,7 @@ def take_in(
     """Takes a repair in for the customer with that phone (E.164), who is made if nobody has it.
 
     details: item, problem, serial, accessories, technician_id, estimate. key: the form's own, so that
-    a double click makes one repair. Raises TakenIn, Refused, customers.PhoneTaken.
+    a double click makes one repair. Raises TakenIn, Refused, WorksElsewhere, customers.PhoneTaken.
     """
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
@@ -49,6 +53,7 @@ def take_in(
         raise Refused("This branch does not exist any more.")
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
+    _demand_there(details["technician_id"], branch)
     customer = customers.find_or_create(phone, name, email)
     number, branch.next_number = branch.next_number, branch.next_number + 1
     repair = Repair(
@@ -69,6 +74,12 @@ def take_in(
         _record(repair, by, Kind.NOTED, text=note)
     db.session.commit()
     return repair
+
+
+def _demand_there(technician_id: int | None, branch: Branch) -> None:
+    technician = db.session.get(Staff, technician_id) if technician_id else None
+    if technician and not technician.sees(branch.id):
+        raise WorksElsewhere(f"{technician.name} does not work at {branch.name}.")
 
 
 def advance(repair: Repair, *, by: Staff, version: int) -> None:

@@ -175,14 +175,17 @@ class _BoardQuery(QueryForm):
 
 
 class BoardFilter:
-    """The board's query string. Junk becomes no filter, never an error."""
+    """The board's query string. Junk becomes no filter, never an error.
 
-    def __init__(self, args):
+    held_to: the branch that whoever asks is held to, whatever they ask for; None for an owner.
+    """
+
+    def __init__(self, args, held_to: int | None = None):
         query = _BoardQuery(args)
         self.q: str = query.q.data
         self.show: str = query.show.data if query.show.data in {"late", "today", *Status} else ""
         self.sort: str = query.sort.data if query.sort.data in SORTS else SORTS[0]
-        self.branch: int | None = query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None
+        self.branch: int | None = held_to or (query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None)
         self.page: int = min(max(query.page.data or 1, 1), LAST_PAGE)
 
     def query(self, **changes) -> dict:

@@ -11,14 +11,14 @@ from sqlalchemy.orm import joinedload
 from .. import auth, formats, rules, search
 from ..db import db
 from ..models import Branch, Event, Photo, Repair, Shop, Staff
-from ..rules import Role, Status
+from ..rules import Status
 
 PAGE_SIZE = 50
 _OPEN = [status for status in Status if status not in rules.CLOSED]
 
 
 def get_repair(code: str, doing: str) -> Repair:
-    """The repair with that code, for whoever may do that with it; else 403 or 404.
+    """The repair with that code, for whoever may do that with it; else 403 or 404. Another branch's is not there.
 
     For a POST the row is locked until the action commits, so that what was checked still holds.
     """
@@ -32,7 +32,7 @@ def get_repair(code: str, doing: str) -> Repair:
     if request.method == "POST":
         query = query.with_for_update(of=Repair)
     repair = db.session.scalar(query)
-    if repair is None:
+    if repair is None or not auth.me().sees(repair.branch_id):
         abort(404)
     auth.demand(doing)
     return repair
@@ -58,15 +58,15 @@ def get_photo(repair: Repair, name: str) -> Photo:
     return db.session.scalar(select(Photo).where(Photo.repair_id == repair.id, Photo.name == name)) or abort(404)
 
 
-def technicians() -> list[Staff]:
-    """Everyone a repair can be given to: active, and at the bench."""
-    bench = [Role.TECHNICIAN, Role.MANAGER, Role.OWNER]
-    return list(db.session.scalars(select(Staff).where(Staff.active, Staff.role.in_(bench)).order_by(Staff.name)))
+def technicians(branch_id: int | None = None) -> list[Staff]:
+    """Everyone a repair of that branch (None: of any) can be given to: active, at the bench, and there to see it."""
+    query = select(Staff).where(Staff.active, Staff.role.in_(rules.AT_THE_BENCH)).order_by(Staff.name)
+    return [person for person in db.session.scalars(query) if branch_id is None or person.sees(branch_id)]
 
 
 def branches() -> list[Branch]:
-    """All branches, by name."""
-    return list(db.session.scalars(select(Branch).order_by(Branch.name)))
+    """The branches that whoever is signed in sees, by name."""
+    return [branch for branch in db.session.scalars(select(Branch).order_by(Branch.name)) if auth.me().sees(branch.id)]
 
 
 @dataclass(frozen=True)

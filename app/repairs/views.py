@@ -22,7 +22,7 @@ CARD = "sharing/_tracking_card.html"
 def index():
     """The board."""
     auth.demand("repairs.view")
-    wanted = forms.BoardFilter(request.args)
+    wanted = forms.BoardFilter(request.args, auth.held_to())
     board, branches = queries.board(wanted, get_shop(), now()), queries.branches()
     return render_template(
         "repairs/index.html",
@@ -42,7 +42,7 @@ def new():
     """The intake form; POST takes the repair in."""
     auth.demand("repairs.take_in")
     shop, form = get_shop(), forms.IntakeForm()
-    form.offer_technicians(queries.technicians())
+    form.offer_technicians(queries.technicians(auth.held_to()))
     form.offer_picks(shop, now(), none="No promise")
     form.branch.choices = choices((branch.id, branch.name) for branch in queries.branches())
     if request.method != "POST":
@@ -61,6 +61,8 @@ def new():
                 f"This number belongs to {name}, not “{form.name.data}”. "
                 f"Save again to use {name}, or correct the number."
             ]
+        except actions.WorksElsewhere as refusal:
+            form.technician.errors = [str(refusal)]
         except Refused as refusal:
             form.branch.errors = [str(refusal)]
         else:
@@ -131,7 +133,7 @@ def edit(code):
     """The form that changes what was written down at intake; POST changes it."""
     repair, shop = queries.get_repair(code, "repairs.edit"), get_shop()
     form = forms.EditForm(data=forms.as_typed(repair, shop))
-    people = queries.technicians()
+    people = queries.technicians(repair.branch_id)
     if repair.technician and repair.technician not in people:
         people.append(repair.technician)
     form.offer_technicians(people)
