@@ -10,6 +10,8 @@ from jinja2 import meta, nodes
 
 from app.config import ROOT
 
+from .pages import PUBLIC
+
 # A module imports only modules of a lower rank, so views never import views, and nothing goes round in a circle.
 RANKS = {
     "config": 0,
@@ -81,17 +83,6 @@ PURE = {
         "phonenumbers",
         "babel",
     },
-}
-# Everything that answers without a sign-in.
-PUBLIC = {
-    "static",
-    "auth.login",
-    "shop.home",
-    "shop.robots",
-    "shop.healthz",
-    "shop.setup",
-    "tracking.show",
-    "tracking.live",
 }
 # Partials that are no panels: macros, and what wraps or replaces panels.
 SHAPELESS = {"_ui.html", "_panels.html", "_alert.html"}

@@ -28,6 +28,7 @@ from app.repairs import actions
 from app.web import Form
 
 from .factories import PASSWORD, make_customer, make_repair, make_staff
+from .pages import LEADS, MAY_SEND, STAFF, STRANGERS
 
 # Werkzeug leaves the file of a part that it refuses half-way to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
@@ -38,9 +39,6 @@ METHODS = [
     *["GET"] * 8,
     *["HEAD", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "CONNECT", "BREW", "get", "G\xcbT"],
 ]
-STAFF = ["owner", "manager", "technician", "front_desk"]
-# Whoever has no business in the shop: never signed in, signed out, signed in and deactivated since.
-STRANGERS = ["nobody", "signed out", "left"]
 
 # Planted where only staff may look: what a stranger or a customer is answered has none of it.
 PRIVATE = {
@@ -55,22 +53,6 @@ PRIVATE = {
 }
 LEAKS = [text.encode() for text in (*PRIVATE.values(), "089 999 0001", "89 999 0001", "899990001")]
 
-# Who may send what, from DESIGN section 3 and not from app.rules. A form that is new needs its line here.
-OWNER = {"owner"}
-LEADS = {*OWNER, "manager"}
-BENCH = {*LEADS, "technician"}
-EVERYONE = {*STAFF}
-MAY_SEND = {
-    **dict.fromkeys(["repairs.new", "repairs.edit", "repairs.promise", "repairs.notes", "repairs.updates"], EVERYONE),
-    **dict.fromkeys(["repairs.pause", "repairs.resume", "repairs.add_photos", "repairs.remove_photo"], BENCH),
-    **dict.fromkeys(["repairs.revert", "repairs.cancel", "repairs.link"], LEADS),
-    # These also depend on where the move leads: see may_move.
-    **dict.fromkeys(["repairs.advance", "repairs.jump"], EVERYONE),
-    "customers.edit": {*LEADS, "front_desk"},
-    **dict.fromkeys(["shop.settings", "shop.new_branch", "shop.edit_branch", "staff.new", "staff.edit"], OWNER),
-    **dict.fromkeys(["auth.logout", "staff.account", "staff.sign_out_everywhere"], EVERYONE),
-    "auth.login": {*STAFF, *STRANGERS},
-}
 PATH = ["received", "diagnosing", "repairing", "testing", "ready", "delivered"]
 
 # What somebody types, or has a program type, where something else was asked for.
