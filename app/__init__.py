@@ -2,7 +2,8 @@
 
 from flask import Flask
 
-from . import auth, config, customers, db, printing, shop, staff, throttle, web
+from . import auth, config, db, printing, shop, staff, throttle, web
+from .customers import views as customers
 from .repairs import views as repairs
 from .tracking import views as tracking
 

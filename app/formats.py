@@ -38,7 +38,12 @@ def parse_phone(text: str, country: str) -> str:
 
 
 def format_phone(e164: str, country: str = "") -> str:
-    """E.164 as people read it: national for a number of that country, international otherwise."""
+    """E.164 as people read it: national for a number of that country, international otherwise.
+
+    What is no number, as an erased customer has instead of one, is nothing to read: "".
+    """
+    if not e164.startswith("+"):
+        return ""
     number = phonenumbers.parse(e164)
     at_home = number.country_code == phonenumbers.country_code_for_region(country)
     return phonenumbers.format_number(

@@ -167,7 +167,8 @@ class Merge(db.Model):
     gone_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), index=True)
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    # The repairs that went over, by their id; and what the customer who was kept had before: {field: value}.
+    # The repairs that went over, by their id; and what the one who was kept had before and after: {field: [old, new]},
+    # with the number that the one who is gone came with: {"own_phone": number}.
     repairs: Mapped[list] = mapped_column(Json, default=list)
     before: Mapped[dict] = mapped_column(Json, default=dict)
     undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -337,7 +338,8 @@ def _keep_search(session, context, instances):
     changed = [*session.new, *session.dirty]
     customers = [row for row in changed if isinstance(row, Customer)]
     for customer in customers:
-        customer.search = customer_search(customer.name, customer.phone, customer.email or "")
+        erased = customer.erased_at is not None
+        customer.search = "" if erased else customer_search(customer.name, customer.phone, customer.email or "")
     repairs = {row for row in changed if isinstance(row, Repair)}
     for repair in repairs.union(*(customer.repairs for customer in customers if customer.id)):
         found_by = repair.customer.search if repair.customer else ""

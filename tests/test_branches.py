@@ -87,7 +87,14 @@ def test_a_customer_without_repairs_is_anybody_s(somebody):
 def test_a_number_typed_in_full_is_known_wherever_its_customer_was(somebody, stranger):
     """Otherwise the same person would be two customers."""
     assert "Rung" not in somebody.htmx("/repairs/new/customer", {"phone": "081 111 9"}).text
-    assert "Rung" in somebody.htmx("/repairs/new/customer", {"phone": "081 111 9999"}).text
+    page = somebody.htmx("/repairs/new/customer", {"phone": "081 111 9999"})
+    assert "Rung" in page.text
+    assert not page.all(".known a"), "a page that is not there for them"
+
+
+def test_a_known_number_leads_to_its_customer_s_page(owner, somebody, stranger, here):
+    for client, number in ((owner, "081 111 9999"), (owner, "081 111 0001"), (somebody, "081 111 0001")):
+        client.page(client.htmx("/repairs/new/customer", {"phone": number}).one(".known a")["href"])
 
 
 def test_a_repair_is_given_to_people_of_its_own_branch(manager, there, here):

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db import db
-from app.models import Customer
+from app.models import Activity, Customer
 
 from .factories import make_customer, make_repair
 
@@ -91,6 +91,48 @@ def test_the_card_shows_all_repairs_of_a_customer_the_newest_first(technician):
     assert page.one('a[href="tel:+66812345678"]').get_text() == "081 234 5678"
     assert page.one('a[href="mailto:malee@example.com"]')
     assert [code.get_text() for code in page.all(".rows li .code")] == codes[::-1]
+
+
+def figures(page):
+    return {row.dt.get_text(): row.dd.get_text() for row in page.all(".figures > div")}
+
+
+def test_the_card_says_what_the_repairs_come_to(owner, manager):
+    malee = make_customer(name="Malee")
+    for status, estimate, place in (
+        ("delivered", 120000, "MN"),
+        ("delivered", None, "MN"),
+        ("delivered", 5000, "RV"),
+        ("ready", 700, "MN"),
+        ("cancelled", 900, "MN"),
+    ):
+        make_repair(customer=malee, status=status, estimate=estimate, branch=place)
+    make_repair(status="delivered", estimate=77700)
+    whole, own = figures(owner.page(f"/customers/{malee.id}")), figures(manager.page(f"/customers/{malee.id}"))
+    assert (whole["Repairs"], whole["Open"], whole["Handed back"]) == ("5", "1", "3")
+    assert (own["Repairs"], own["Open"], own["Handed back"]) == ("4", "1", "2")
+    assert ("1,250.00" in whole["Estimates of these"], "1,200.00" in own["Estimates of these"]) == (True, True)
+    assert {"First here", "Last here"} < {*whole}
+
+
+def test_many_repairs_of_one_customer_have_pages(owner):
+    malee = make_customer()
+    codes = [make_repair(customer=malee).code for _ in range(53)][::-1]
+    first = owner.page(f"/customers/{malee.id}")
+    second = owner.page(first.one(".pager a[rel=next]")["href"])
+    assert [code.get_text() for page in (first, second) for code in page.all(".rows li .code")] == codes
+    assert figures(second)["Repairs"] == "53"
+    assert [code.get_text() for code in owner.page(f"/customers/{malee.id}?page=99").all(".rows .code")] == codes[:50]
+    assert owner.page(f"/customers/{malee.id}?page=x").text == first.text
+
+
+def test_what_was_changed_is_in_the_shop_s_record_and_not_what_it_was_changed_to(front_desk, malee):
+    front_desk.send(f"/customers/{malee.id}/edit", {"name": "Malee S", "phone": "081 234 5678", "email": "n@new.com"})
+    noted = db.session.scalars(select(Activity)).one()
+    assert (noted.kind, noted.subject, noted.text) == ("customer_changed", f"customer {malee.id}", "name, email")
+    assert (noted.staff_id, noted.branch_id) == (front_desk.staff_id, front_desk.staff.branch_id)
+    front_desk.send(f"/customers/{malee.id}/edit", {"name": "Malee S", "phone": "081 234 5678", "email": "n@new.com"})
+    assert db.session.scalar(select(func.count()).select_from(Activity)) == 1
 
 
 def test_a_customer_without_repairs_has_a_card_too(technician):

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from .. import customers, formats, rules
+from .. import formats, rules
+from ..customers import actions as customers
 from ..db import db, utcnow
 from ..models import Branch, Event, Photo, Repair, Shop, Staff, get_shop
 from ..rules import Kind, Refused, Role, Status

@@ -2,8 +2,10 @@
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from .. import auth, customers, formats, rules, sharing
+from .. import auth, formats, rules, sharing
 from ..auth import me
+from ..customers import actions as customers
+from ..customers import queries as known_customers
 from ..db import db, only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
@@ -47,7 +49,7 @@ def new():
     form.branch.choices = choices((branch.id, branch.name) for branch in queries.branches())
     if request.method != "POST":
         form.branch.data = me().branch_id or form.branch.choices[0].value
-        return _intake(form, [])
+        return _intake(form)
     if form.validate():
         try:
             repair = _take_in(form, shop)
@@ -70,7 +72,7 @@ def new():
             then = "printing.receipt" if form.then.data == "receipt" else ".show"
             return redirect(url_for(then, code=repair.code), 303)
         db.session.rollback()
-    return _intake(form, customers.matching(form.phone.data, shop.country)), 422
+    return _intake(form), 422
 
 
 def _take_in(form, shop) -> Repair:
@@ -80,7 +82,7 @@ def _take_in(form, shop) -> Repair:
         form.branch.data,
         by=me(),
         phone=phone,
-        name=form.name.data or (form.other_name.data if customers.by_phone(phone) is None else ""),
+        name=form.name.data or (form.other_name.data if known_customers.by_phone(phone) is None else ""),
         email=form.email.data,
         note=form.note.data,
         promised_at=form.promised_at(shop),
@@ -89,8 +91,8 @@ def _take_in(form, shop) -> Repair:
     )
 
 
-def _intake(form, matches):
-    return render_template("repairs/new.html", form=form, **_customer_part(form.phone.data, matches))
+def _intake(form):
+    return render_template("repairs/new.html", form=form, **_customer_part(form.phone.data))
 
 
 @bp.post("/new/customer")
@@ -103,19 +105,14 @@ def new_customer():
     if not wants_panel():
         return redirect(url_for(".new"), 303)
     form = forms.IntakeForm()
-    typed = form.phone.data[:40]
-    matches = customers.matching(typed, get_shop().country)
-    return render_template("repairs/_customer.html", form=form, **_customer_part(typed, matches))
+    return render_template("repairs/_customer.html", form=form, **_customer_part(form.phone.data[:40]))
 
 
-def _customer_part(typed, matches):
+def _customer_part(typed):
     """Known (the number is complete and somebody's), or whom the digits so far could mean."""
-    try:
-        phone = formats.parse_phone(typed or "", get_shop().country)
-    except ValueError:
-        phone = None
-    known = next((customer for customer in matches if customer.phone == phone), None)
-    return {"known": known, "suggestions": [] if known else matches}
+    if known := known_customers.known(typed or "", get_shop().country):
+        return {"known": known, "may_open": known_customers.is_seen(known), "suggestions": []}
+    return {"known": None, "may_open": False, "suggestions": known_customers.matching(typed or "")}
 
 
 # --- one repair ---------------------------------------------------------------------------------
