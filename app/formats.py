@@ -4,7 +4,7 @@ import ipaddress
 import re
 import secrets
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -158,15 +158,43 @@ def local_time(at: datetime, zone: str, country: str) -> str:
     return format_time(at.astimezone(ZoneInfo(zone)), "short", locale=locale(country))
 
 
+@lru_cache(maxsize=2000)
+def time_of_day(minutes: int, country: str) -> str:
+    """Minutes past midnight as that country writes a time: "18:00" or "6:00 PM"."""
+    return format_time(time(minutes // 60, minutes % 60), "short", locale=locale(country))
+
+
+def opening(state, country: str) -> str:
+    """What hours.state() says, as a sign on the door: "Open until 18:00", "Opens Monday 09:00"."""
+    if state.at is None:
+        return "Open day and night" if state.open else "Closed at present"
+    at = time_of_day(state.at, country)
+    if state.open:
+        # Until two at night is still today to whoever asks in the evening.
+        near = state.days == 0 or (state.days == 1 and state.at <= 12 * 60)
+        return f"Open until {at}" if near else f"Open until {state.weekday} {at}"
+    if state.days == 0:
+        return f"Opens today at {at}"
+    return f"Opens {'next ' if state.days == 7 else ''}{state.weekday} {at}"
+
+
+def opening_hours(spans: list[list[str]], country: str) -> str:
+    """A day's hours as one reads them: "09:00–13:00, 14:00–18:00"."""
+    if spans == [["00:00", "00:00"]]:
+        return "Day and night"
+    times = [[time_of_day(int(text[:2]) * 60 + int(text[3:]), country) for text in span] for span in spans]
+    return ", ".join(f"{opens}–{closes}" for opens, closes in times) or "Closed"
+
+
 def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
     """A moment as one says it: "today 14:05", "tomorrow 09:00", "Mon 23 Nov, 14:05"; the year if another."""
     here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
-    time = format_time(here, "short", locale=locale(country))
+    clock = format_time(here, "short", locale=locale(country))
     word = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get((here.date() - today.date()).days)
     if word:
-        return f"{word} {time}"
+        return f"{word} {clock}"
     skeleton = "MMMEd" if here.year == today.year else "yMMMd"
-    return f"{format_skeleton(skeleton, here, locale=locale(country))}, {time}"
+    return f"{format_skeleton(skeleton, here, locale=locale(country))}, {clock}"
 
 
 def ago(at: datetime, now: datetime) -> str:

@@ -17,6 +17,7 @@ RANKS = {
     "config": 0,
     "rules": 0,
     "formats": 0,
+    "hours": 0,
     "logs": 0,
     "turns": 0,
     "worker": 0,
@@ -54,7 +55,9 @@ RANKS = {
     "check.shop": 6,
     "check.findings": 7,
     "repairs.views": 8,
-    "shop": 8,
+    "shop.forms": 5,
+    "shop.actions": 6,
+    "shop.views": 8,
     "staff": 8,
     "tracking.queries": 4,
     "tracking.answers": 5,
@@ -74,6 +77,7 @@ FORBIDDEN = {
 # The rules and the ways to write things are pure: these are all they may use.
 PURE = {
     "rules": {"collections", "dataclasses", "datetime", "enum"},
+    "hours": {"bisect", "dataclasses", "datetime", "functools", "json", "re"},
     "formats": {
         "ipaddress",
         "re",

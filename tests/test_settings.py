@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db import db
-from app.models import Branch, Staff
+from app.models import Activity, Branch, Staff
 
 from .factories import PASSWORD, branch, make_branch, make_customer, make_repair, make_staff
 
@@ -15,6 +15,12 @@ NEW_PASSWORD = "four louder lamps"
 
 def count(table):
     return db.session.scalar(select(func.count()).select_from(table))
+
+
+def record():
+    """What the shop's own record says of its settings."""
+    deeds = ("shop_changed", "branch_added", "branch_changed")
+    return db.session.scalars(select(Activity).where(Activity.kind.in_(deeds)).order_by(Activity.id)).all()
 
 
 def shown(page):
@@ -262,6 +268,76 @@ def test_a_branch_cannot_take_another_s_name(owner):
     page = owner.send(f"/settings/branches/{branch('RV').id}", {"name": "Main"}, 422)
     assert page.one("#name-error").get_text(strip=True)
     owner.send(f"/settings/branches/{branch('RV').id}", {"name": "Riverside"})
+
+
+OFFICE = [[["09:00", "18:00"]]] * 5 + [[], []]
+LUNCH = [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [[["10:00", "14:00"]], []]
+
+
+@pytest.mark.parametrize("week", [OFFICE, LUNCH, [[["18:00", "02:00"]]] * 7, [[["00:00", "00:00"]]] * 7, [[]] * 7])
+def test_the_hours_of_a_branch_are_kept_as_they_are_shown(owner, week):
+    main = branch("MN")
+    main.hours = week
+    url = f"/settings/branches/{main.id}"
+    owner.send(url, shown(owner.page(url)))
+    assert main.hours == week
+
+
+def test_a_branch_without_hours_is_offered_a_usual_week_and_says_nothing_until_it_is_ticked(owner):
+    main = branch("MN")
+    url = f"/settings/branches/{main.id}"
+    form = shown(owner.page(url))
+    assert "has_hours" not in form
+    owner.send(url, form)
+    assert main.hours == []
+    owner.send(url, form | {"has_hours": "y"})
+    assert main.hours == OFFICE
+    owner.send(url, form | {"has_hours": "y", "has_break": "y", "saturday-open": "y", "saturday-closes": "12.30 pm"})
+    assert main.hours == [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [[["09:00", "12:30"]], []], "no break by then"
+
+
+def test_the_list_says_what_customers_read_of_the_hours(owner, clock):
+    branch("RV").hours = [[]] * 7
+    rows = owner.page("/settings/branches").all(".rows li")
+    assert ["Closed at present" in row.get_text() for row in rows] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "says"),
+    [
+        ({"monday-opens": ""}, "monday-opens", "When does it open?"),
+        ({"monday-closes": "late"}, "monday-closes", "Write the time as 09:00."),
+        ({"friday-closes": "09:00"}, "friday-closes", "It closes at the time it opens."),
+        ({"has_break": "y", "tuesday-pauses": ""}, "tuesday-pauses", "When does the break begin?"),
+        ({"has_break": "y", "tuesday-resumes": ""}, "tuesday-resumes", "When does the break end?"),
+        ({"has_break": "y", "tuesday-pauses": "17:00", "tuesday-resumes": "20:00"}, "tuesday-pauses", "The break is"),
+        ({"monday-closes": "10:00", "monday-opens": "20:00"}, "tuesday-opens", "It opens before Monday’s hours"),
+    ],
+)
+def test_hours_that_cannot_be_are_told_and_nothing_is_lost(owner, changes, wrong, says):
+    main = branch("MN")
+    url = f"/settings/branches/{main.id}"
+    form = shown(owner.page(url)) | {"has_hours": "y", "name": "Typed"} | changes
+    page = owner.send(url, form, 422)
+    assert [field["name"] for field in page.all("[aria-invalid=true]")] == [wrong]
+    assert page.one(f"#{wrong}-error").get_text(strip=True).startswith(says)
+    kept = shown(page)
+    assert all(kept[name] == value for name, value in form.items() if name != "csrf_token")
+    assert (main.name, main.hours) == ("Main", [])
+
+
+def test_what_is_changed_of_the_shop_and_its_branches_is_in_the_record(owner, shop):
+    main = branch("MN")
+    url = f"/settings/branches/{main.id}"
+    owner.send(url, shown(owner.page(url)) | {"phone": "02 888 8888", "has_hours": "y"})
+    owner.send(url, shown(owner.page(url)))
+    owner.send("/settings/branches/new", {"name": "Airport", "code": "AP"})
+    owner.send("/settings/shop", shown(owner.page("/settings/shop")) | {"name": "Lampe & Banc", "link_days": "9"})
+    assert [(line.kind, line.subject, line.branch_id, line.text, line.staff_id) for line in record()] == [
+        ("branch_changed", f"branch {main.id}", main.id, "phone, opening hours", owner.staff_id),
+        ("branch_added", f"branch {branch('AP').id}", branch("AP").id, "Airport", owner.staff_id),
+        ("shop_changed", "", None, "name, days until links end", owner.staff_id),
+    ]
 
 
 def test_what_does_not_exist_is_not_found(owner):

@@ -390,6 +390,109 @@ def test_a_shop_without_whatsapp_and_address_has_no_button_for_them(anyone, shop
     assert contact(anyone.page(address(repair), 410)) == ("+6621234567", None, None)
 
 
+# --- opening hours ------------------------------------------------------------------------------
+
+NINE_TO_SIX = [["09:00", "18:00"]]
+OFFICE = [NINE_TO_SIX] * 5 + [[], []]
+
+
+def test_the_page_says_whether_the_branch_is_open(anyone, shop, clock):
+    clock.set(MORNING)
+    branch("MN").hours = [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [[], []]
+    repair = make_repair()
+    found = anyone.page(address(repair)).one("#contact #hours")
+    assert words(found.select_one("summary")) == "Open until 13:00"
+    assert [words(line) for line in found.select("dl > div")] == [
+        "Monday – Friday 09:00–13:00, 14:00–18:00",
+        "Saturday – Sunday Closed",
+    ]
+    assert not anyone.page(address(make_repair(branch="RV"))).all("#hours"), "each branch has its own, or none"
+
+
+def test_times_are_written_as_in_the_shop_s_country(anyone, shop, clock):
+    clock.set(MORNING)
+    shop.country = "US"
+    branch("MN").hours = OFFICE
+    found = anyone.page(address(make_repair())).one("#hours")
+    assert words(found.select_one("summary")) == "Open until 6:00 PM"
+
+
+def test_the_page_of_a_link_that_has_ended_says_when_the_shop_opens(anyone, shop, clock):
+    clock.set(MORNING)
+    branch("MN").hours = OFFICE
+    repair = make_repair(status="delivered")
+    clock.forward(days=96)
+    page = anyone.page(address(repair), 410)
+    assert words(page.one("#contact #hours summary")) == "Opens Monday 09:00"
+    shop.hidden = ["hours", "address"]
+    assert not anyone.page(address(repair), 410).all("#hours, address")
+
+
+def test_an_open_page_hears_when_the_branch_opens_and_closes(anyone, shop, clock):
+    clock.set(MORNING)
+    branch("MN").hours = OFFICE
+    repair = make_repair()
+    page = anyone.page(address(repair))
+    tag = page.headers["HX-PTag"]
+    for forward, sign in (
+        ({"hours": 7, "minutes": 59}, None),
+        ({"minutes": 1}, "Opens Tuesday 09:00"),
+        ({"hours": 7}, "Opens today at 09:00"),
+        ({"hours": 8}, "Open until 18:00"),
+        ({"hours": 1}, None),
+    ):
+        clock.forward(**forward)
+        fresh = live(anyone, repair, tag, 200 if sign else 304)
+        if sign:
+            assert words(fresh.one("#hours summary")) == sign
+            tag = fresh.headers["HX-PTag"]
+    again(anyone, repair, page, 200)
+
+
+# --- what the shop writes and leaves out --------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_a_sentence_of_the_shop_s_own_stands_for_ours_wherever_the_status_is_the_present_one(anyone, shop, status):
+    shop.sentences = {status: "Own words & <more>."}
+    page = anyone.page(address(make_repair(status=status)))
+    assert words(page.one("#live [role=status] .sentence")) == "Own words & <more>."
+    assert words(page.one("#timeline > li[aria-current=step] p")) == "Own words & <more>."
+    assert rules.SENTENCES[Status(status)] not in page.one("#live").get_text()
+
+
+def test_a_sentence_is_for_its_own_status_alone(anyone, shop):
+    shop.sentences = {"ready": "Come and get it."}
+    page = anyone.page(address(make_repair(status="delivered")))
+    assert "Come and get it." not in page.html
+    assert words(page.one(".sentence")) == rules.SENTENCES[Status.DELIVERED]
+
+
+DETAILS = {
+    "item": ["Road bike"],
+    "problem": ["The chain jumps."],
+    "received": ["Received 23 Nov 2026"],
+    "branch": ["Main"],
+    "hours": ["Open until"],
+    "address": ["Charoen Krung"],
+}
+
+
+@pytest.mark.parametrize("hidden", [*DETAILS, "all"])
+def test_what_the_shop_leaves_out_is_nowhere_on_the_page(anyone, shop, clock, hidden):
+    clock.set(MORNING)
+    branch("MN").hours = OFFICE
+    left_out = [*DETAILS] if hidden == "all" else [hidden]
+    shop.hidden = left_out
+    repair = make_repair(item="Road bike", problem="The chain jumps.", status="repairing")
+    for page in (anyone.page(address(repair)), live(anyone, repair)):
+        told = words(page.one("#live"))
+        for detail, texts in DETAILS.items():
+            assert all((text in told) == (detail not in left_out) for text in texts), detail
+        assert repair.code in words(page.one("#details"))
+        assert words(page.one("h1.status")) == "Repairing"
+
+
 # --- what nobody else may know ------------------------------------------------------------------
 
 SECRETS = [

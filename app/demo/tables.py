@@ -25,14 +25,16 @@ SHOP = {
     "whatsapp": "+447700900001",
     "address": "14 Lantern Row\nLondon N1 0ZZ",
 }
+_DAY = [[f"{OPENS:%H:%M}", f"{CLOSES:%H:%M}"]]
 BRANCHES = (
-    {"name": "Main Street", "code": "MN"},
+    {"name": "Main Street", "code": "MN", "hours": [_DAY] * SUNDAY + [[]]},
     {
         "name": "Riverside",
         "code": "RV",
         "phone": "+442079460277",
         "whatsapp": "+447700900002",
         "address": "Unit 3, Old Rope Works\n27 Wharf Walk\nLondon SE1 0ZZ",
+        "hours": [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [_DAY, []],
     },
 )
 

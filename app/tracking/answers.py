@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app
 from markupsafe import Markup
-from sqlalchemy import bindparam, select
+from sqlalchemy import Text, bindparam, select, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import formats, rules, web
+from .. import formats, hours, rules, web
 from ..db import QuickRead
-from ..models import Repair, Shop
+from ..models import Branch, Repair, Shop
 from ..web import now
 from . import queries
 
@@ -46,7 +46,10 @@ _STATE = QuickRead(
         Shop.version.label("shop_version"),
         Shop.link_days,
         Shop.timezone,
+        # As it is kept: hours.period knows the weeks that it has read.
+        type_coerce(Branch.hours, Text).label("hours"),
     )
+    .join(Branch, Branch.id == Repair.branch_id)
     .join(Shop, Shop.id == bindparam("shop"))
     .where(Repair.token == bindparam("token"))
 )
@@ -78,14 +81,16 @@ def _tag(state) -> str:
     """Names one state of the page.
 
     It changes with the repair, the shop and the program, and with the clock where the page says a word
-    about it: at midnight in the shop ("today"), and as a repair gets later ("5 minutes ago").
+    about it: at midnight in the shop ("today"), when its branch opens or closes ("open until"), and as a repair gets
+    later ("5 minutes ago").
     """
     late = -1
     if state.promised_at is not None and state.status in rules.UNFINISHED:
         late = max((now() - state.promised_at) // timedelta(minutes=1), -1)
         late = late if late < 60 else 60 + late // 60
-    day = now().astimezone(ZoneInfo(state.timezone)).toordinal()
-    return f"{state.public_version}.{state.shop_version}.{day}.{late}.{current_app.config['TRACKING_BUILD']}"
+    here = now().astimezone(ZoneInfo(state.timezone))
+    clock = f"{here.toordinal()}.{hours.period(state.hours, here)}.{late}"
+    return f"{state.public_version}.{state.shop_version}.{clock}.{current_app.config['TRACKING_BUILD']}"
 
 
 # --- pages that are drawn -----------------------------------------------------------------------

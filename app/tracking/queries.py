@@ -5,25 +5,27 @@ It is built from View, which lists it all. No customer, serial number, note or p
 
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select
 
-from .. import rules, sharing
+from .. import formats, hours, rules, sharing
 from ..db import QuickRead
 from ..models import Branch, Event, Repair, Shop, contact
 from ..rules import Kind, Status
 from ..web import now
 
 SHOP = QuickRead(
-    select(Shop.name, Shop.country, Shop.timezone, Shop.phone, Shop.whatsapp, Shop.address).where(
-        Shop.id == bindparam("shop")
-    )
+    select(
+        *(Shop.name, Shop.country, Shop.timezone, Shop.phone, Shop.whatsapp, Shop.address),
+        *(Shop.sentences, Shop.hidden),
+    ).where(Shop.id == bindparam("shop"))
 )
 REPAIR = QuickRead(
     select(
         *(Repair.id, Repair.code, Repair.item, Repair.problem, Repair.received_at, Repair.moved_at),
         *(Repair.status, Repair.paused_from, Repair.promised_at),
-        *(Branch.name.label("branch"), Branch.phone, Branch.whatsapp, Branch.address),
+        *(Branch.name.label("branch"), Branch.phone, Branch.whatsapp, Branch.address, Branch.hours),
     )
     .join(Branch, Branch.id == Repair.branch_id)
     .where(Repair.token == bindparam("token"))
@@ -55,8 +57,17 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """When the branch is open: what holds now, and the week as (days, times)."""
+
+    open: bool
+    now: str
+    week: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """Everything that the customer's page may show."""
+    """Everything that the customer's page may show. What the shop leaves out of it is empty."""
 
     tag: str
     shop: str
@@ -66,7 +77,7 @@ class View:
     code: str
     item: str
     problem: str
-    received_at: datetime
+    received_at: datetime | None
     status: Status
     accent: str
     label: str
@@ -85,6 +96,7 @@ class View:
     phone: str
     whatsapp: str
     address: str
+    hours: Hours | None
 
 
 def view(token: str, tag: str) -> View | None:
@@ -93,7 +105,11 @@ def view(token: str, tag: str) -> View | None:
     repair = REPAIR.one(token=token)
     if repair is None:
         return None
-    events = _EVENTS.all(repair=repair.id)
+    return compose(shop, repair, _EVENTS.all(repair=repair.id), tag)
+
+
+def compose(shop, repair, events: list, tag: str) -> View:
+    """What the page of a repair shows: of rows as SHOP, REPAIR and _EVENTS give them."""
     status, moves = Status(repair.status), rules.standing_moves(events)
     held = Status(repair.paused_from) if repair.paused_from else None
     promises = [event for event in events if event.kind == Kind.PROMISED]
@@ -103,20 +119,22 @@ def view(token: str, tag: str) -> View | None:
     ahead = unfinished and repair.promised_at is not None and repair.promised_at > now()
     late = unfinished and repair.promised_at is not None and not ahead
     where = contact(shop, branch=repair)
+    shown = {*rules.DETAILS}.difference(shop.hidden)
+    present = shop.sentences.get(status) or rules.SENTENCES[status]
     return View(
         tag=tag,
         shop=shop.name,
-        branch=repair.branch,
+        branch=repair.branch if "branch" in shown else "",
         country=shop.country,
         timezone=shop.timezone,
         code=repair.code,
-        item=repair.item,
-        problem=repair.problem,
-        received_at=repair.received_at,
+        item=repair.item if "item" in shown else "",
+        problem=repair.problem if "problem" in shown else "",
+        received_at=repair.received_at if "received" in shown else None,
         status=status,
         accent=rules.accent(status),
         label=status.label,
-        sentence=rules.SENTENCES[status],
+        sentence=present,
         next_up=rules.NEXT_UP[status],
         progress=rules.progress(status, held),
         deadline=repair.promised_at if ahead else None,
@@ -126,7 +144,7 @@ def view(token: str, tag: str) -> View | None:
         ready_since=repair.moved_at if status == Status.READY else None,
         cancel_reason=moves[-1].text if status == Status.CANCELLED and moves[-1].public else "",
         updates=[(event.at, event.text) for event in reversed(events) if event.kind == Kind.UPDATED],
-        timeline=_lines(status, held, repair.received_at, moves),
+        timeline=_lines(status, held, repair.received_at, moves, present),
         changed_at=max(
             (event.at for event in events if not rules.is_internal(event.kind, event.new)), default=repair.received_at
         ),
@@ -134,12 +152,25 @@ def view(token: str, tag: str) -> View | None:
         whatsapp=sharing.whatsapp_url(where["whatsapp"], f"Hello, this is about repair {repair.code}.")
         if where["whatsapp"]
         else "",
-        address=where["address"],
+        address=where["address"] if "address" in shown else "",
+        hours=hours_of(shop, repair),
     )
 
 
-def _lines(status, held, received_at, moves) -> list[Line]:
-    words = {"current": rules.SENTENCES, "done": rules.PAST, "upcoming": rules.AHEAD}
+def hours_of(shop, branch) -> Hours | None:
+    """When a branch is open, as its customers read it; None where the shop does not say."""
+    present = hours.state(branch.hours, now().astimezone(ZoneInfo(shop.timezone)))
+    if present is None or "hours" in shop.hidden:
+        return None
+    week = [
+        (first if first == last else f"{first} – {last}", formats.opening_hours(spans, shop.country))
+        for first, last, spans in hours.lines(branch.hours)
+    ]
+    return Hours(present.open, formats.opening(present, shop.country), week)
+
+
+def _lines(status, held, received_at, moves, present) -> list[Line]:
+    words = {"current": {status: present}, "done": rules.PAST, "upcoming": rules.AHEAD}
     lines = []
     for step in rules.timeline(status, received_at, moves):
         if step.state == "skipped":

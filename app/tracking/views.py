@@ -5,7 +5,6 @@ from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request
 
-from .. import formats
 from ..models import contact
 from ..throttle import count_miss
 from ..web import error_page, public, takes_gzip
@@ -18,7 +17,8 @@ bp = Blueprint("tracking", __name__)
 def init_app(app):
     """Registers the pages; what they are drawn with is part of every page's tag."""
     code, templates = Path(app.root_path), Path(app.root_path).parent / "templates"
-    modules = [code / "rules.py", code / "formats.py", code / "sharing.py", *sorted((code / "tracking").glob("*.py"))]
+    pure = [code / f"{name}.py" for name in ("rules", "formats", "hours", "sharing")]
+    modules = [*pure, *sorted((code / "tracking").glob("*.py"))]
     drawn_with = [*modules, templates / "public.html", *sorted((templates / "tracking").iterdir())]
     app.config["TRACKING_BUILD"] = hashlib.sha256(
         b"".join(file.read_bytes() for file in drawn_with) + repr(sorted(app.config["ASSETS"].items())).encode()
@@ -76,8 +76,11 @@ def _unknown():
 
 
 def _gone(token):
-    shop = queries.SHOP.one(shop=1)
+    shop, branch = queries.SHOP.one(shop=1), queries.REPAIR.one(token=token)
+    where = contact(shop, branch)
+    if "address" in shop.hidden:
+        where["address"] = ""
     html = current_app.jinja_env.get_template("tracking/gone.html").render(
-        shop=shop, contact=contact(shop, branch=queries.REPAIR.one(token=token)), phone=formats.format_phone
+        shop=shop, contact=where, hours=queries.hours_of(shop, branch)
     )
     return Response(html, 410, headers=HEADERS, mimetype="text/html")

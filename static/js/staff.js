@@ -55,6 +55,13 @@
     }
   });
 
+  // The first day's times for all the others; whether they are open stays as it is.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-copy-day]")) return;
+    const [first, ...others] = [...document.querySelectorAll(".day")].map((day) => day.querySelectorAll("input[type=time]"));
+    for (const day of others) day.forEach((input, number) => (input.value = first[number].value));
+  });
+
   // A form that makes something is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("[data-once]")) return;

@@ -1,0 +1,71 @@
+"""What an owner does with the shop: opens it, changes it and its branches. Each commits once, last."""
+
+from flask import abort
+
+from .. import auth
+from ..activity import record
+from ..auth import me
+from ..db import db
+from ..models import Branch, Shop, Staff, get_shop
+from ..rules import Deed, Role
+from .forms import SetupForm
+
+
+def open_shop(form: SetupForm) -> Staff:
+    """Makes the shop, its first branch and its owner, and commits. The owner is returned."""
+    details = form.details()
+    # "Same as phone" is what an empty WhatsApp number means here; the settings can empty it again.
+    details["whatsapp"] = details["whatsapp"] or details["phone"]
+    password_hash = auth.hash_password(form.password.data)
+    if auth.owner_exists():
+        abort(404)
+    branch = Branch(name=form.branch_name.data, code=form.branch_code.data)
+    owner = Staff(
+        name=form.owner_name.data, email=form.email.data.casefold(), password_hash=password_hash, role=Role.OWNER
+    )
+    db.session.add_all([Shop(code=form.code.data, **details), branch, owner])
+    db.session.commit()
+    return owner
+
+
+# The names of what may be changed, as the record says them.
+_NAMES = {
+    "whatsapp": "WhatsApp number",
+    "timezone": "time zone",
+    "public_url": "public address",
+    "link_days": "days until links end",
+    "hours": "opening hours",
+    "hidden": "details shown",
+    "sentences": "status sentences",
+}
+
+
+def change_shop(shop: Shop, details: dict) -> None:
+    """Changes the shop's settings, and commits."""
+    if changed := _change(shop, details):
+        record.note(Deed.SHOP_CHANGED, by=me(), text=changed)
+    shop.version += 1
+    db.session.commit()
+
+
+def save_branch(branch: Branch, details: dict) -> None:
+    """Adds or changes a branch, and commits."""
+    is_new = branch.id is None
+    changed = _change(branch, details)
+    db.session.add(branch)
+    db.session.flush()
+    if is_new:
+        record.note(Deed.BRANCH_ADDED, by=me(), subject=branch, branch_id=branch.id, text=branch.name)
+    elif changed:
+        record.note(Deed.BRANCH_CHANGED, by=me(), subject=branch, branch_id=branch.id, text=changed)
+    # Locked and raised: open tracking pages show the branch's contact.
+    get_shop().version += 1
+    db.session.commit()
+
+
+def _change(row: Shop | Branch, details: dict) -> str:
+    """Puts new values into a row, and gives the names of those that are others than before."""
+    changed = [name for name, value in details.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, details[name])
+    return ", ".join(_NAMES.get(name, name) for name in changed)

@@ -1,0 +1,214 @@
+"""What is typed about the shop and its branches, and how it is read."""
+
+import re
+
+from wtforms import (
+    BooleanField,
+    EmailField,
+    FormField,
+    IntegerField,
+    PasswordField,
+    SelectField,
+    StringField,
+    TelField,
+    TextAreaField,
+    URLField,
+    ValidationError,
+)
+from wtforms.validators import InputRequired, Length, NumberRange, Optional
+
+from .. import auth, formats, hours
+from ..models import get_shop
+from ..web import EMAIL, Checked, Form, Needed, choices
+
+CODE_HINT = "Two capital letters, such as MN."
+USUAL_WEEK = [[["09:00", "18:00"]]] * 5 + [[], []]
+
+
+def _phone(form, field):
+    """A number of the country that the same form names, or the shop's."""
+    if field.data:
+        country = form.country.data if hasattr(form, "country") else get_shop().country
+        try:
+            formats.parse_phone(field.data, country)
+        except ValueError as problem:
+            raise ValidationError(str(problem)) from None
+
+
+def _code(form, field):
+    field.data = field.data.upper()
+    if not re.fullmatch("[A-Z]{2}", field.data):
+        raise ValidationError(CODE_HINT)
+
+
+def _zone(form, field):
+    if field.data not in formats.timezones():
+        raise ValidationError("Choose a time zone from the list, such as Europe/Lisbon.")
+
+
+class ShopFields:
+    """What set-up asks about the shop, and its settings change."""
+
+    name = StringField("Shop name", [Needed("What is the shop called?"), Length(max=80)])
+    country = SelectField("Country")
+    timezone = StringField("Time zone", [Needed("Which time zone is the shop in?"), _zone])
+    currency = SelectField("Currency")
+    phone = TelField("Phone", [Needed("Customers call this number."), _phone])
+    whatsapp = TelField("WhatsApp number", [_phone])
+    address = TextAreaField("Address", [Length(max=300)])
+    public_url = URLField(
+        "Public address", [Needed("Customers' links begin with it."), Length(max=200), Checked(formats.parse_address)]
+    )
+
+    def offer_choices(self) -> None:
+        """Sets the choices of country and currency."""
+        self.country.choices = choices(formats.countries())
+        self.currency.choices = choices(formats.currencies())
+
+    def details(self) -> dict:
+        """The fields as the shop keeps them."""
+        country = self.country.data
+        return {
+            "name": self.name.data,
+            "country": country,
+            "timezone": self.timezone.data,
+            "currency": self.currency.data,
+            "phone": formats.parse_phone(self.phone.data, country),
+            "whatsapp": formats.parse_phone(self.whatsapp.data, country) if self.whatsapp.data else "",
+            "address": self.address.data,
+            "public_url": formats.parse_address(self.public_url.data),
+        }
+
+
+class SetupForm(ShopFields, Form):
+    setup_code = StringField("Set-up code", [Needed("The server printed it when it started.")])
+    code = StringField("Shop code", [Needed(CODE_HINT), _code])
+    branch_name = StringField("First branch", [Needed("A shop has at least one branch."), Length(max=80)])
+    branch_code = StringField("Branch code", [Needed(CODE_HINT), _code])
+    owner_name = StringField("Your name", [Needed("What is your name?"), Length(max=80)])
+    email = EmailField("Your email", [Needed("You sign in with it."), Length(max=254), EMAIL])
+    password = PasswordField("Password", [Needed("Choose a password.")])
+
+    def validate_password(self, field):
+        try:
+            auth.check_password(field.data, self.email.data, self.owner_name.data, self.name.data)
+        except ValueError as problem:
+            raise ValidationError(str(problem)) from None
+
+
+class ShopForm(ShopFields, Form):
+    link_days = IntegerField(
+        "Days until links end",
+        [InputRequired("How many days? 0 means never."), NumberRange(0, 3650, "From 0 (never) to 3650 days.")],
+    )
+
+
+class DayForm(Form):
+    """A day's opening hours, with the break in them."""
+
+    open = BooleanField()
+    opens = StringField(default="09:00")
+    closes = StringField(default="18:00")
+    pauses = StringField(default="13:00")
+    resumes = StringField(default="14:00")
+
+    def show(self, spans: list[list[str]], *, breaks: bool) -> None:
+        """Fills in the day as it is kept. breaks: whether any day has one."""
+        self.open.data = bool(spans)
+        if spans:
+            self.opens.data, self.closes.data = spans[0][0], spans[-1][1]
+        if len(spans) == 2:
+            self.pauses.data, self.resumes.data = spans[0][1], spans[1][0]
+        elif breaks:
+            self.pauses.data = self.resumes.data = ""
+
+    def spans(self, *, breaks: bool) -> list[list[str]]:
+        """The day as it is kept; puts a sentence by what is wrong with it."""
+        if not self.open.data:
+            return []
+        opens, closes = self._time(self.opens), self._time(self.closes)
+        if not breaks or not (self.pauses.data or self.resumes.data):
+            spans = [[opens, closes]]
+        else:
+            pauses, resumes = self._time(self.pauses), self._time(self.resumes)
+            spans = [[opens, pauses], [resumes, closes]]
+            # The midday break of the other days means nothing to one that is over by then.
+            if pauses < resumes and opens < closes and (closes <= pauses or resumes <= opens):
+                spans = [[opens, closes]]
+        if not self.errors:
+            try:
+                hours.check_day(spans)
+            except ValueError as problem:
+                wrong = self.closes if len(spans) == 1 else self.pauses
+                wrong.errors = [str(problem)]
+        return spans
+
+    def _time(self, field) -> str:
+        try:
+            return hours.parse_time(field.data or "")
+        except ValueError as problem:
+            field.errors = [str(problem)] if field.data else [_MISSING[field.short_name]]
+            return ""
+
+
+_MISSING = {
+    "opens": "When does it open?",
+    "closes": "When does it close?",
+    "pauses": "When does the break begin?",
+    "resumes": "When does the break end?",
+}
+
+
+class BranchForm(Form):
+    name = StringField("Branch name", [Needed("What is the branch called?"), Length(max=80)])
+    code = StringField("Branch code", [Optional(), _code])
+    phone = TelField("Phone", [_phone])
+    whatsapp = TelField("WhatsApp number", [_phone])
+    address = TextAreaField("Address", [Length(max=300)])
+    has_hours = BooleanField("Show opening hours to customers")
+    has_break = BooleanField("Closed for a break at midday")
+    monday = FormField(DayForm, "Monday")
+    tuesday = FormField(DayForm, "Tuesday")
+    wednesday = FormField(DayForm, "Wednesday")
+    thursday = FormField(DayForm, "Thursday")
+    friday = FormField(DayForm, "Friday")
+    saturday = FormField(DayForm, "Saturday")
+    sunday = FormField(DayForm, "Sunday")
+
+    @property
+    def days(self) -> list[FormField]:
+        """The seven days, Monday first."""
+        return [self[name.lower()] for name in hours.DAYS]
+
+    def show_hours(self, week: hours.Week) -> None:
+        """Fills in the week as it is kept; one from nine to six where none is."""
+        self.has_hours.data = bool(week)
+        self.has_break.data = any(len(spans) == 2 for spans in week)
+        for day, spans in zip(self.days, week or USUAL_WEEK, strict=True):
+            day.form.show(spans, breaks=self.has_break.data)
+
+    def week(self) -> hours.Week:
+        """The week as it is kept; puts a sentence by what is wrong with it."""
+        if not self.has_hours.data:
+            return []
+        week = [day.form.spans(breaks=self.has_break.data) for day in self.days]
+        if not any(day.errors for day in self.days):
+            for day, problem in hours.check_week(week).items():
+                self.days[day].form.opens.errors = [problem]
+        return week
+
+    def validate(self, extra_validators=None) -> bool:
+        """Whether all of it can be kept, the hours too."""
+        super().validate(extra_validators)
+        self.week()
+        return not self.errors
+
+    def details(self, country: str) -> dict:
+        """The fields as a branch keeps them; the code is set once, elsewhere."""
+        return {
+            "name": self.name.data,
+            "phone": formats.parse_phone(self.phone.data, country) if self.phone.data else "",
+            "whatsapp": formats.parse_phone(self.whatsapp.data, country) if self.whatsapp.data else "",
+            "address": self.address.data,
+            "hours": self.week(),
+        }
