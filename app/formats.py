@@ -197,6 +197,13 @@ def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
     return f"{format_skeleton(skeleton, here, locale=locale(country))}, {clock}"
 
 
+def full_moment(at: datetime, zone: str, country: str) -> str:
+    """ "Mon 23 Nov 2026, 14:05" in the shop's zone: for paper, which is read on another day."""
+    here = at.astimezone(ZoneInfo(zone))
+    day = format_skeleton("yMMMEd", here, locale=locale(country))
+    return f"{day}, {format_time(here, 'short', locale=locale(country))}"
+
+
 def ago(at: datetime, now: datetime) -> str:
     """ "3 hours ago"; "just now" for the last minute."""
     if (now - at).total_seconds() < 60:

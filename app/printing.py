@@ -1,19 +1,178 @@
-"""Pages for paper: the receipt that the customer takes home."""
+"""Paper: the receipt that the customer takes home, the label that stays on what they left, and how they are printed."""
 
-from flask import Blueprint, render_template
+from dataclasses import dataclass
+from datetime import timedelta
 
-from . import sharing
-from .models import contact, get_shop, tracking_url
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from wtforms import Form as QueryForm
+from wtforms import RadioField, StringField, TextAreaField
+from wtforms.validators import AnyOf, Length
+
+from . import auth, sharing
+from .activity import record
+from .auth import me
+from .db import db
+from .models import Branch, Repair, Shop, contact, get_shop, tracking_url
 from .repairs.queries import get_repair
+from .rules import Deed
+from .web import Form, choices, now
 
-bp = Blueprint("printing", __name__, url_prefix="/repairs")
+bp = Blueprint("printing", __name__)
+
+RECEIPT, LABEL, BOTH = "receipt", "label", "both"
+LONGEST_TERMS = 4000
 
 
-@bp.get("/<code>/receipt")
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Something that a printer holds. css/paper.css has its size and its margins, under the same name.
+
+    qr: the longest side, in millimetres, that the QR code may have on it.
+    """
+
+    name: str
+    label: str
+    hint: str
+    qr: int
+
+
+RECEIPTS = (
+    Paper("a4", "A4", "210 × 297 mm", 36),
+    Paper("letter", "Letter", "8.5 × 11 in", 36),
+    Paper("80mm", "80 mm roll", "thermal printer", 40),
+)
+LABELS = (
+    Paper("62mm", "62 mm roll", "62 × 29 mm", 24),
+    Paper("40x30", "40 × 30 mm", "small labels", 19),
+)
+# By what is printed on them. On a receipt and a label together one chooses the receipt's; the label's is the shop's.
+PAPERS = {RECEIPT: RECEIPTS, LABEL: LABELS, BOTH: RECEIPTS}
+
+
+class PaperQuery(QueryForm):
+    """Which paper, and whether to print at once. Junk is as good as nothing."""
+
+    paper = StringField(default="")
+    print = StringField(default="")
+
+
+def _field(label: str, papers: tuple[Paper, ...]) -> RadioField:
+    one_of = AnyOf([paper.name for paper in papers], message="Choose one of these.")
+    offered = choices((paper.name, paper.label) for paper in papers)
+    return RadioField(label, [one_of], choices=offered, validate_choice=False)
+
+
+class PaperForm(Form):
+    receipt_paper = _field("Receipts are printed on", RECEIPTS)
+    label_paper = _field("Labels are printed on", LABELS)
+    terms = TextAreaField(
+        "Terms on the receipt",
+        [Length(max=LONGEST_TERMS, message=f"Keep the terms to {LONGEST_TERMS:,} characters: they go on one receipt.")],
+    )
+
+
+def paper_named(name: str, papers: tuple[Paper, ...]) -> Paper:
+    """The paper with that name; the first for any other."""
+    return next((paper for paper in papers if paper.name == name), papers[0])
+
+
+def counter_url(shop: Shop, repair: Repair) -> str:
+    """Where a label's QR code leads: to the repair for whoever is signed in, to the door for everyone else."""
+    return f"{shop.public_url}/repairs/{repair.code}"
+
+
+# --- actions ------------------------------------------------------------------------------------
+
+
+def save_papers(shop: Shop, details: dict) -> None:
+    """Changes what the shop prints on and below, and commits."""
+    changed = [name for name, value in details.items() if getattr(shop, name) != value]
+    for name in changed:
+        setattr(shop, name, details[name])
+    if changed:
+        words = ", ".join(name.replace("_", " ") for name in changed)
+        record.note(Deed.SHOP_CHANGED, by=me(), text=f"Paper: {words}")
+    db.session.commit()
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+@bp.get("/repairs/<code>/receipt")
 def receipt(code):
-    """The receipt: shop, code, item, problem, link and QR code; nothing internal."""
-    repair, shop = get_repair(code, "repairs.view"), get_shop()
-    url = tracking_url(shop, repair)
+    """The receipt: shop, code, item, problem, link, terms; nothing internal."""
+    return _sheets(RECEIPT, get_repair(code, "repairs.view"))
+
+
+@bp.get("/repairs/<code>/label")
+def label(code):
+    """The label for what was left: nothing on it tells whose it is."""
+    return _sheets(LABEL, get_repair(code, "repairs.view"))
+
+
+@bp.get("/repairs/<code>/receipt-and-label")
+def both(code):
+    """The two in one go, for a printer that takes both: each on a page of its own size."""
+    return _sheets(BOTH, get_repair(code, "repairs.view"))
+
+
+@bp.route("/settings/paper", methods=["GET", "POST"])
+def settings():
+    """What the shop prints on, and its terms."""
+    auth.demand("settings")
+    shop = get_shop()
+    form = PaperForm(obj=shop)
+    if request.method == "POST" and form.validate():
+        save_papers(shop, {name: form[name].data for name in ("receipt_paper", "label_paper", "terms")})
+        flash("Paper saved.")
+        return redirect(url_for(".settings"), 303)
+    return render_template("printing/settings.html", form=form, papers=PAPERS), 422 if form.errors else 200
+
+
+@bp.get(f"/settings/paper/<any({RECEIPT}, {LABEL}, {BOTH}):kind>")
+def sample(kind):
+    """How it would look: a repair that nobody brought in, on the shop's own paper."""
+    auth.demand("settings")
+    return _sheets(kind, _made_up_repair(), is_sample=True)
+
+
+def _sheets(kind: str, repair: Repair, *, is_sample: bool = False):
+    """What is printed of a repair, with the way to other papers above it."""
+    shop, query = get_shop(), PaperQuery(request.args)
+    default = paper_named(shop.label_paper if kind == LABEL else shop.receipt_paper, PAPERS[kind])
+    paper = paper_named(query.paper.data or default.name, PAPERS[kind])
+    label_paper = paper if kind == LABEL else paper_named(shop.label_paper, LABELS)
+    tracking, counter = tracking_url(shop, repair), counter_url(shop, repair)
     return render_template(
-        "printing/receipt.html", repair=repair, url=url, qr=sharing.qr(url), contact=contact(shop, repair.branch)
+        "printing/sheets.html",
+        kind=kind,
+        repair=repair,
+        is_sample=is_sample,
+        paper=paper,
+        papers=PAPERS[kind],
+        default=default,
+        label_paper=label_paper,
+        print_now=query.print.data == "now",
+        url=tracking,
+        contact=contact(shop, repair.branch),
+        qr="" if kind == LABEL else sharing.printed_qr(tracking, paper.qr),
+        counter_qr="" if kind == RECEIPT else sharing.printed_qr(counter, label_paper.qr, label="QR code for staff"),
+    )
+
+
+def _made_up_repair() -> Repair:
+    """A repair that is never saved, at the shop's first branch."""
+    shop, branch = get_shop(), db.session.scalars(select(Branch).order_by(Branch.id).limit(1)).one()
+    return Repair(
+        code=f"{shop.code}-{branch.code}-R0042",
+        token="A-sample-opens-nothing",  # noqa: S106 (as long as a real one, so that the QR code is as dense)
+        branch=branch,
+        item="iPhone 13",
+        serial="356938035643809",
+        accessories="Case, charger",
+        problem="The screen is cracked and the battery lasts half a day.",
+        estimate=12000,
+        received_at=now(),
+        promised_at=now() + timedelta(days=3),
     )

@@ -467,6 +467,7 @@ def paragraphs(text: str) -> Markup:
 FILTERS = {
     "ago": lambda at: formats.ago(at, now()),
     "date": lambda at, shop: formats.local_date(at, shop.timezone, shop.country),
+    "full_moment": lambda at, shop: formats.full_moment(at, shop.timezone, shop.country),
     "moment": lambda at, shop: formats.local_moment(at, shop.timezone, shop.country, now()),
     "iso": formats.iso_utc,
     "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),

@@ -62,7 +62,11 @@ PAGES = {
     "customers.edit": Page(see=COUNTER, send=COUNTER, of=BRANCH),
     "customers.index": Page(see=EVERYONE),
     "customers.show": Page(see=EVERYONE, of=BRANCH),
+    "printing.both": Page(see=EVERYONE, of=BRANCH),
+    "printing.label": Page(see=EVERYONE, of=BRANCH),
     "printing.receipt": Page(see=EVERYONE, of=BRANCH),
+    "printing.sample": Page(see=OWNER),
+    "printing.settings": Page(see=OWNER, send=OWNER),
     "repairs.add_photos": Page(send=BENCH, of=BRANCH),
     # These two also depend on where the move leads: test_attack.may_move.
     "repairs.advance": Page(send=EVERYONE, of=BRANCH),
@@ -147,6 +151,7 @@ def values(app, *, photo: bool = True) -> dict:
     repair, colleague = make_repair(status="repairing"), make_staff("technician", name="Colleague")
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
     made |= {"token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
+    made |= {"kind": "receipt"}
     return made | (_add_photo(app, repair, colleague) if photo else {"photo_id": 1, "name": "nothing"})
 
 

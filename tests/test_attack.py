@@ -132,14 +132,17 @@ WELL = {
     "back": ["/customers"],
     "next": ["/customers"],
     "key": ["a" * 32, "b" * 32],
-    "then": ["receipt", ""],
+    "then": ["receipt", "label", "both", ""],
+    "paper": ["80mm", "40x30"],
+    "receipt_paper": ["a4", "80mm"],
+    "label_paper": ["62mm", "40x30"],
     "sort": ["newest", "status"],
     "show": ["late", "today", "ready", "cancelled"],
     "page": ["1", "2"],
     "q": ["lamp", "xanthippe", "089 999"],
 }
 # What no form class names, because it is read straight from the request; and what nobody asks for.
-LOOSE = ["q", "show", "sort", "page", "branch", "next", "back", "theme", "code", "v"]
+LOOSE = ["q", "show", "sort", "page", "branch", "next", "back", "theme", "code", "v", "paper", "print"]
 STRANGE_NAMES = [
     "",
     "csrf_token",

@@ -159,10 +159,13 @@ def test_the_way_leads_on_to_the_repair_its_link_and_its_receipt(front_desk, for
     assert page.one('.head-actions a[href$="/receipt"]')
 
 
-def test_it_is_one_tap_from_the_form_to_the_receipt(front_desk, form):
-    (button,) = front_desk.page("/repairs/new").all("#intake button[name=then]")
-    answer = front_desk.send("/repairs/new", form | {"then": button["value"]})
-    assert answer.location == "/repairs/TH-MN-R0001/receipt"
+def test_it_is_one_tap_from_the_form_to_the_paper(front_desk, form):
+    ways = front_desk.page("/repairs/new").one("#intake [role=group][aria-label='Take in and print']")
+    paths = {"Receipt": "receipt", "Label": "label", "Both": "receipt-and-label"}
+    assert [button.get_text() for button in ways.select("button[name=then]")] == [*paths]
+    for number, button in enumerate(ways.select("button[name=then]"), 1):
+        answer = front_desk.send("/repairs/new", form | {"then": button["value"], "key": f"{number}" * 32})
+        assert answer.location == f"/repairs/TH-MN-R000{number}/{paths[button.get_text()]}?print=now"
     assert front_desk.send("/repairs/new", form | {"then": "https://evil.example"}).location.startswith("/repairs/")
 
 

@@ -488,7 +488,8 @@ def test_every_page_is_sound(owner, anyone):
         f"/customers/{repair.customer_id}/edit",
         f"/repairs/{repair.code}/edit",
     ]
-    urls += [f"/repairs/{repair.code}/receipt", *(f"/repairs/{repair.code}" for repair in repairs.values())]
+    urls += [f"/repairs/{repair.code}/{paper}" for paper in ("receipt", "label", "receipt-and-label")]
+    urls += ["/settings/paper", "/settings/paper/both", *(f"/repairs/{repair.code}" for repair in repairs.values())]
     pages = {url: owner.page(url) for url in urls}
     pages |= {repair.status: anyone.page(f"/t/{repair.token}") for repair in repairs.values()}
     pages["the door"] = anyone.page("/login")
@@ -557,7 +558,14 @@ def test_what_people_write_is_never_markup_on_any_page(owner, anyone, shop, cloc
         post("cancel", reason=f"Cancel {MARK}", public="y"),
     ]
     urls = ["/repairs?show=cancelled", f"/repairs?q={MARK}", "/repairs/new", repair_url, f"{repair_url}/edit"]
-    urls += [f"{repair_url}/receipt", "/customers", f"/customers?q={MARK}", f"/customers/{repair.customer_id}"]
+    urls += [
+        f"{repair_url}/receipt",
+        f"{repair_url}/label",
+        "/settings/paper",
+        "/customers",
+        f"/customers?q={MARK}",
+        f"/customers/{repair.customer_id}",
+    ]
     urls += [f"/customers/{repair.customer_id}/edit", "/settings/shop", "/settings/branches", url, "/settings/staff"]
     urls += [
         f"/settings/staff/{narin.id}",

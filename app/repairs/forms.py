@@ -104,7 +104,7 @@ class IntakeForm(ItemFields, PromiseFields, Form):
     email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
     note = TextAreaField("Internal note", [Length(max=2000)])
     branch = SelectField("Branch", coerce=int)
-    # Which of the two buttons was pressed: "receipt" goes on to the printer.
+    # Which button was pressed: "receipt", "label" and "both" go on to the printer.
     then = StringField()
     key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
 

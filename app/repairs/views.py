@@ -18,6 +18,8 @@ PAGE = "repairs/show.html"
 STATUS, PROMISE, HISTORY = "repairs/_status.html", "repairs/_promise.html", "repairs/_history.html"
 NOTES, UPDATES, PHOTOS = "repairs/_notes.html", "repairs/_updates.html", "repairs/_photos.html"
 CARD = "sharing/_tracking_card.html"
+# What the intake form goes on to print: pages of printing.
+PAPER = ("receipt", "label", "both")
 
 
 @bp.get("")
@@ -69,8 +71,9 @@ def new():
             form.branch.errors = [str(refusal)]
         else:
             flash(f"{repair.code} is taken in.")
-            then = "printing.receipt" if form.then.data == "receipt" else ".show"
-            return redirect(url_for(then, code=repair.code), 303)
+            if form.then.data in PAPER:
+                return redirect(url_for(f"printing.{form.then.data}", code=repair.code, print="now"), 303)
+            return redirect(url_for(".show", code=repair.code), 303)
         db.session.rollback()
     return _intake(form), 422
 

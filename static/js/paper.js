@@ -1,4 +1,13 @@
-// Paper: the print button, which only exists where there is a script to press it.
+// Paper: the print button, which only exists where there is a script to press it; and the dialog that opens by itself
+// where somebody asked for paper on the page before.
 const button = document.querySelector("[data-print]");
 button.hidden = false;
 button.addEventListener("click", () => print());
+
+if (document.querySelector("[data-print-now]")) {
+  // Once: neither Reload nor Back asks for it again.
+  const address = new URL(location);
+  address.searchParams.delete("print");
+  history.replaceState(null, "", address);
+  addEventListener("load", () => print());
+}
