@@ -72,7 +72,12 @@ def test_the_settings_are_the_owner_s_and_everyone_else_is_told_so(request, role
 
 def test_the_owner_finds_the_settings_in_the_menu(owner):
     page = owner.page(owner.page("/repairs").one('header.top a[href^="/settings"]')["href"])
-    assert [tab["href"] for tab in page.all("#tabs a")] == ["/settings/shop", "/settings/branches", "/settings/paper", "/settings/staff"]
+    assert [tab["href"] for tab in page.all("#tabs a")] == [
+        "/settings/shop",
+        "/settings/branches",
+        "/settings/paper",
+        "/settings/staff",
+    ]
     assert page.one("#tabs a[aria-current=page]")["href"] == "/settings/shop"
     assert owner.page("/settings", 302).location == "/settings/shop"
 
