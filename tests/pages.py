@@ -73,8 +73,11 @@ PAGES = {
     "repairs.jump": Page(send=EVERYONE, of=BRANCH),
     "repairs.cancel": Page(send=LEADS, of=BRANCH),
     "repairs.edit": Page(see=EVERYONE, send=EVERYONE, of=BRANCH),
+    "repairs.find": Page(send=EVERYONE),
     "repairs.index": Page(see=EVERYONE),
     "repairs.link": Page(send=LEADS, of=BRANCH),
+    # Each repair is moved by its own rules: test_attack.may_move.
+    "repairs.move_many": Page(send=EVERYONE),
     "repairs.new": Page(see=EVERYONE, send=EVERYONE),
     "repairs.new_customer": Page(send=EVERYONE),
     "repairs.notes": Page(send=EVERYONE, of=BRANCH),
@@ -82,8 +85,10 @@ PAGES = {
     "repairs.photo": Page(see=EVERYONE, of=BRANCH),
     "repairs.promise": Page(send=EVERYONE, of=BRANCH),
     "repairs.remove_photo": Page(send=BENCH, of=BRANCH),
+    "repairs.remove_view": Page(send=EVERYONE, of=ANOTHERS),
     "repairs.resume": Page(send=BENCH, of=BRANCH),
     "repairs.revert": Page(send=LEADS, of=BRANCH),
+    "repairs.save_view": Page(send=EVERYONE),
     "repairs.show": Page(see=EVERYONE, of=BRANCH),
     "repairs.updates": Page(send=EVERYONE, of=BRANCH),
     "shop.branches": Page(see=OWNER),
@@ -151,7 +156,7 @@ def values(app, *, photo: bool = True) -> dict:
     repair, colleague = make_repair(status="repairing"), make_staff("technician", name="Colleague")
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
     made |= {"token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
-    made |= {"kind": "receipt"}
+    made |= {"kind": "receipt", "saved_id": 1}
     return made | (_add_photo(app, repair, colleague) if photo else {"photo_id": 1, "name": "nothing"})
 
 

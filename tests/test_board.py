@@ -150,6 +150,89 @@ def test_a_late_row_says_how_late(owner, clock):
     assert words(row(owner.page("/repairs"), repair), ".late") == "Late 2 hours"
 
 
+# --- whose, and since when ----------------------------------------------------------------------
+
+
+def test_one_sees_one_s_own_or_what_nobody_has_taken(technician):
+    other = make_staff("technician")
+    mine = make_repair(technician_id=technician.staff_id, status="testing")
+    free, theirs = make_repair(), make_repair(technician_id=other.id)
+    assert {*found(technician)} == {mine.code, free.code, theirs.code}
+    page = technician.page("/repairs?who=mine")
+    assert codes(page) == [mine.code]
+    assert (counts(page)["Open"], counts(page)["Testing"], counts(page)["Received"]) == (1, 1, 0)
+    assert page.one("input[name=who][checked]")["value"] == "mine"
+    assert found(technician, who="nobody") == [free.code]
+    assert found(technician, who="nobody", show="testing") == []
+    for chip in page.all("nav.filters a"):
+        assert "who=mine" in chip["href"]
+
+
+def test_what_nobody_has_touched_for_days_is_found(owner, clock):
+    clock.set(MORNING)
+    old = make_repair()
+    clock.forward(days=3)
+    young = make_repair()
+    clock.forward(days=2)
+    assert {*found(owner, quiet=2)} == {old.code, young.code}
+    assert found(owner, quiet=5) == [old.code]
+    assert found(owner, quiet="custom", days=4) == [old.code]
+    owner.send(f"/repairs/{old.code}/notes", {"version": old.version, "text": "Looked at it."})
+    assert found(owner, quiet=5) == [], "a note is a touch"
+    page = owner.page("/repairs?quiet=4")
+    assert page.one("input[name=quiet][checked]")["value"] == "custom"
+    assert page.one("input[name=days]")["value"] == "4"
+
+
+def test_what_is_on_is_shown_and_can_be_taken_off(owner):
+    river = branch("RV").id
+    page = owner.page(f"/repairs?who=nobody&quiet=5&branch={river}&sort=newest&show=received")
+    on = {chip.get_text(" ", strip=True): chip["href"] for chip in page.all("#board .on a")}
+    assert on == {
+        "Unassigned": f"/repairs?show=received&quiet=5&sort=newest&branch={river}",
+        "Untouched for 5 days": f"/repairs?show=received&who=nobody&sort=newest&branch={river}",
+        "Riverside": "/repairs?show=received&who=nobody&quiet=5&sort=newest",
+    }
+    assert not owner.page("/repairs?show=received&sort=newest&grouped=1").all("#board .on")
+
+
+def test_a_technician_s_own_branch_is_no_filter_to_take_off(technician):
+    assert not technician.page("/repairs?branch=1").all("#board .on, #branch")
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+def groups(page):
+    """[(heading, codes)] from top to bottom."""
+    heads = page.all("#results .group-head")
+    return [
+        (head.get_text(" ", strip=True), [code.get_text() for code in head.find_next("ul").select(".code")])
+        for head in heads
+    ]
+
+
+def test_repairs_are_grouped_in_the_order_of_the_flow_with_counts(owner, clock):
+    clock.set(MORNING)
+    ready, waits = make_repair(status="ready"), make_repair(status="waiting_parts")
+    soon = make_repair(promised_at=MORNING + timedelta(hours=1))
+    late = make_repair(promised_at=MORNING - timedelta(hours=1))
+    assert groups(owner.page("/repairs?grouped=1")) == [
+        ("Received 2", [late.code, soon.code]),
+        ("Waiting for parts 1", [waits.code]),
+        ("Ready 1", [ready.code]),
+    ]
+    assert groups(owner.page("/repairs?grouped=1&show=late")) == [("Received 1", [late.code])]
+    assert groups(owner.page("/repairs?grouped=1&q=iphone&sort=newest"))[0] == ("Received 2", [late.code, soon.code])
+    assert groups(owner.page("/repairs")) == []
+
+
+def test_a_search_groups_what_is_finished_after_what_is_not(owner, one_of_each):
+    answer = owner.page("/repairs?grouped=1&q=iphone")
+    labels = ["Received", "Diagnosing", "Waiting for parts", "Repairing", "Testing", "Ready", "Delivered", "Cancelled"]
+    assert [head for head, _ in groups(answer)] == [f"{label} 1" for label in labels]
+
+
 # --- branches -----------------------------------------------------------------------------------
 
 
@@ -254,6 +337,18 @@ def test_a_search_that_finds_nothing_says_what_to_try(owner):
 # --- the address --------------------------------------------------------------------------------
 
 JUNK = [
+    "who=zzz",
+    "who=",
+    "quiet=x",
+    "quiet=-1",
+    "quiet=0",
+    "quiet=²",
+    "quiet=366",
+    "quiet=custom",
+    "quiet=custom&days=x",
+    "quiet=" + "9" * 5000,
+    "days=5",
+    "grouped=x",
     "page=x",
     "page=-1",
     "page=0",
@@ -293,7 +388,8 @@ def test_junk_in_the_address_is_no_filter_and_never_a_fault(owner, url):
 
 def test_what_the_board_cannot_read_it_shows_as_if_unsaid(owner):
     repair = make_repair()
-    for query in ("page=x", "page=99", "branch=x", "sort=zzz", "show=zzz", "q=%00", "q=+"):
+    junk = ("page=x", "page=99", "branch=x", "sort=zzz", "show=zzz", "q=%00", "q=+", "who=zzz", "quiet=x", "grouped=x")
+    for query in junk:
         assert codes(owner.page(f"/repairs?{query}")) == [repair.code], query
 
 
@@ -351,7 +447,8 @@ def test_the_board_costs_no_more_than_six_statements(owner, statements):
         code = "MN" if number % 2 else "RV"
         narin = make_staff("technician", branch_id=branch(code).id)
         make_repair(branch=code, technician_id=narin.id, status=OPEN[number])
-    for url in ("/repairs", "/repairs?q=iphone&sort=status&show=late&branch=1", "/repairs?q=iphone", "/customers?q=81"):
+    urls = ("/repairs", "/repairs?q=iphone&sort=status&show=late&branch=1", "/repairs?q=iphone", "/customers?q=81")
+    for url in (*urls, "/repairs?who=mine&quiet=2", "/repairs?grouped=1&q=iphone&who=nobody"):
         statements.clear()
         owner.page(url)
         assert 0 < len(statements) <= 6, "\n".join(statements)
@@ -363,17 +460,27 @@ def test_the_board_keeps_itself_fresh_by_its_own_address(owner):
     assert board["hx-get"] == "/repairs?q=vio&sort=newest"
     assert board["hx-select"] == "#board"
     assert "every" in board["hx-trigger"]
-    assert not board.select("input, select, textarea"), "what one types in stands outside of what is replaced"
+    typed_in = board.select("input:not([type=hidden], [type=checkbox]), select, textarea")
+    assert not typed_in, "what one types in stands outside of what is replaced"
 
 
 def test_the_search_is_a_plain_form_without_script(owner):
     form = owner.page("/repairs?show=late").one("form#filter")
-    assert form["method"] == "get"
-    assert not form.get("action")
+    assert (form["method"], form["action"]) == ("post", "/repairs/find")
     assert form.select_one("noscript button")
     assert form.select_one("input[type=hidden][name=show]")["value"] == "late"
     assert form.select_one("input[type=search][name=q]")["aria-label"]
     assert {select["name"] for select in form.select("select")} == {"branch", "sort"}
+    repair = make_repair(item="Violin", promised_at=datetime(2020, 1, 1, tzinfo=UTC))
+    asked = owner.send("/repairs/find", {"q": "vio", "show": "late", "who": "", "quiet": "", "sort": "newest"})
+    assert asked.location == "/repairs?q=vio&show=late&sort=newest"
+    assert codes(owner.page(asked.location)) == [repair.code]
+
+
+def test_the_search_while_one_types_sends_no_form_s_token_in_an_address(owner):
+    live = owner.page("/repairs").one("#live-filter")
+    assert live["hx-get"] == "/repairs"
+    assert "not([name=csrf_token])" in live["hx-include"]
 
 
 def test_a_look_at_the_board_has_one_shape_whoever_asks(owner):
@@ -381,3 +488,224 @@ def test_a_look_at_the_board_has_one_shape_whoever_asks(owner):
     plain, htmx = owner.page("/repairs"), owner.page("/repairs", headers={"HX-Request": "true"})
     assert htmx.one("#results li .code").get_text() == plain.one("#results li .code").get_text()
     assert bool(htmx.all("html")) == bool(plain.all("html")) is True
+
+
+# --- many at once -------------------------------------------------------------------------------
+
+
+def ticks(*repairs):
+    return [f"{repair.code}:{repair.version}" for repair in repairs]
+
+
+def refusals(page):
+    """What the bar says of each repair that was not moved."""
+    said = {}
+    for line in page.all("#bulk .alert li"):
+        code = line.select_one(".code").get_text()
+        said[code] = line.get_text(" ", strip=True).removeprefix(code).strip()
+    return said
+
+
+def ticked(page):
+    return [box["value"].partition(":")[0] for box in page.all("#results input[name=pick][checked]")]
+
+
+def statuses(*repairs):
+    for repair in repairs:
+        db.session.refresh(repair)
+    return [repair.status for repair in repairs]
+
+
+def test_each_row_can_be_ticked_and_stays_a_link(owner):
+    repair = make_repair()
+    page = owner.page("/repairs")
+    box = page.one("#results .rows input[type=checkbox][name=pick]")
+    assert (box["value"], box["form"]) == (f"{repair.code}:{repair.version}", "bulk")
+    assert box["aria-label"] == f"Select {repair.code}"
+    assert row(page, repair)
+    assert page.one("form#bulk")["method"] == "post"
+
+
+def test_all_that_are_ticked_take_their_next_step(owner):
+    new, waits = make_repair(), make_repair(status="waiting_parts", paused_from="testing")
+    tests, other = make_repair(status="testing"), make_repair()
+    before = tests.public_version
+    answer = owner.send(
+        "/repairs/bulk", {"do": "next", "pick": ticks(new, waits, tests), "query": "sort=newest&page=1"}
+    )
+    assert answer.location == "/repairs?sort=newest"
+    assert "3 repairs moved on." in owner.page(answer.location).text
+    assert statuses(new, waits, tests, other) == ["diagnosing", "testing", "ready", "received"]
+    assert tests.public_version == before + 1, "the customer's page follows"
+    assert [event.kind for event in tests.events][-1] == "advanced"
+
+
+def test_what_could_not_be_moved_says_why_and_stays_ticked(technician):
+    stale, fine, theirs = make_repair(), make_repair(), make_repair(branch="RV")
+    ready, done = make_repair(status="ready"), make_repair(status="delivered")
+    old = ticks(stale)
+    technician.send(f"/repairs/{stale.code}/advance", {"version": stale.version})
+    db.session.refresh(stale)
+    picks = [*old, *ticks(ready, theirs, done, fine), "TH-MN-R9999:1"]
+    page = technician.send("/repairs/bulk", {"do": "next", "pick": picks}, 422)
+    assert refusals(page) == {
+        stale.code: "Somebody changed it meanwhile; look again.",
+        ready.code: "Only an owner, a manager or the front desk may move a repair from Ready to Delivered.",
+        theirs.code: "It is not there any more.",
+        done.code: "A delivered repair has no next step.",
+        "TH-MN-R9999": "It is not there any more.",
+    }
+    assert "1 repair moved on." in page.one("#bulk .alert").get_text()
+    assert {*ticked(page)} == {stale.code, ready.code}
+    assert statuses(stale, fine, ready, theirs) == ["diagnosing", "diagnosing", "ready", "received"]
+
+
+def test_the_front_desk_hands_over_what_is_ready_and_moves_nothing_else(front_desk):
+    ready, waits = make_repair(status="ready"), make_repair(status="waiting_parts")
+    page = front_desk.htmx("/repairs/bulk", {"do": "next", "pick": ticks(ready, waits)}, 422)
+    assert refusals(page) == {waits.code: "Only an owner, a manager or a technician may resume a repair."}
+    assert statuses(ready, waits) == ["delivered", "waiting_parts"]
+    assert not page.all("html")
+    assert page.one("hx-partial #board")
+
+
+def test_ticked_repairs_are_given_to_a_technician_or_to_nobody(manager):
+    narin = make_staff("technician", name="Narin")
+    first, second = make_repair(), make_repair(status="testing")
+    options = [option.get_text() for option in manager.page("/repairs").all("#bulk option")]
+    assert (options[0], options[-1]) == ("Assign to …", "Nobody")
+    assert "Narin" in options
+    manager.htmx("/repairs/bulk", {"do": "assign", "to": narin.id, "pick": ticks(first, second)})
+    assert statuses(first, second) == ["received", "testing"]
+    assert first.technician == second.technician == narin
+    assert first.events[-1].text == "technician (was: nobody)"
+    manager.send("/repairs/bulk", {"do": "assign", "to": 0, "pick": ticks(first)})
+    db.session.refresh(first)
+    assert first.technician is None
+
+
+def test_nobody_is_given_what_they_would_not_see(owner):
+    river = make_staff("technician", name="Pim", branch_id=branch("RV").id)
+    desk, gone = make_staff("front_desk"), make_staff("technician", active=False)
+    repair = make_repair()
+    for person, why in ((river, "Pim does not work at Main."), (desk, "takes no repairs"), (gone, "takes no repairs")):
+        page = owner.send("/repairs/bulk", {"do": "assign", "to": person.id, "pick": ticks(repair)}, 422)
+        assert why in refusals(page)[repair.code]
+    for junk in ("", "x", "-1", "99999999999999"):
+        owner.send("/repairs/bulk", {"do": "assign", "to": junk, "pick": ticks(repair)}, 422)
+    db.session.refresh(repair)
+    assert repair.technician is None
+
+
+def test_a_bulk_step_needs_ticks_and_has_an_end(owner):
+    repair = make_repair()
+    for picks in ([], ["x"], [":"], [f"{repair.code}:x"], [f"TH-MN-R{number:04d}:1" for number in range(51)]):
+        page = owner.send("/repairs/bulk", {"do": "next", "pick": picks}, 422)
+        assert page.one("#bulk [role=alert]").get_text(strip=True)
+    assert owner.send("/repairs/bulk", {"do": "zzz", "pick": ticks(repair)}, 422)
+    assert statuses(repair) == ["received"]
+
+
+# --- saved views --------------------------------------------------------------------------------
+
+
+def saved(page):
+    return {link.get_text(): link["href"] for link in page.all(".saved a")}
+
+
+def test_a_view_is_saved_under_a_name_and_opens_as_a_link(owner, manager):
+    query = owner.page("/repairs?who=mine&quiet=5&grouped=1&utm=x").one("#board input[form=save-view]")["value"]
+    answer = owner.send("/repairs/views", {"name": "My old ones", "query": query})
+    assert answer.location == "/repairs?who=mine&quiet=5&grouped=1"
+    assert saved(owner.page("/repairs")) == {"My old ones": answer.location}
+    assert owner.page(answer.location).one("input[name=who][checked]")["value"] == "mine"
+    assert saved(manager.page("/repairs")) == {}, "each person has their own"
+
+
+def test_a_view_of_the_same_name_takes_the_other_s_place(owner):
+    for show in ("late", "today"):
+        owner.send("/repairs/views", {"name": "Now" if show == "late" else "now", "query": f"show={show}"})
+    assert saved(owner.page("/repairs")) == {"now": "/repairs?show=today"}
+
+
+def test_a_view_needs_a_name_that_fits_and_a_dozen_are_enough(owner):
+    for name in ("", "  ", "x" * 41):
+        page = owner.send("/repairs/views", {"name": name, "query": "show=late"}, 422)
+        assert page.one("#save-view .error").get_text()
+        assert page.one("nav.filters a[aria-current]").get_text(" ", strip=True) == "Late 0"
+    assert page.one("#save-view input[name=name]")["value"] == "x" * 41, "nothing typed is lost"
+    for number in range(12):
+        owner.send("/repairs/views", {"name": f"View {number}", "query": "x" * 9000})
+    page = owner.send("/repairs/views", {"name": "One more", "query": "&" * 500}, 422)
+    assert "Remove one first" in page.one("#save-view .error").get_text()
+    assert len(saved(page)) == 12
+    assert owner.page("/repairs").all("#save-view input[name=name]") == []
+
+
+def test_a_view_is_removed_by_whoever_saved_it(owner, manager):
+    owner.send("/repairs/views", {"name": "Late ones", "query": "show=late"})
+    remove = owner.page("/repairs").one(".saved form")["action"]
+    manager.send(remove, status=404)
+    assert "Late ones" in owner.page(owner.send(remove).location).one("#said").get_text()
+    assert saved(owner.page("/repairs")) == {}
+
+
+# --- a scan -------------------------------------------------------------------------------------
+
+
+def scan(client, typed):
+    return client.send("/repairs/find", {"q": typed}).location
+
+
+def other_keyboard(text, layout):
+    """What a computer set to another language makes of an American keyboard's keys."""
+    table = {
+        "German": ("yzYZ-_/:", "zyZYß?-Ö"),
+        "French": ("qawzQAWZ1234567890-_/:.mM", "aqzwAQZW&é\"'(-è_çà)°!M:,?"),
+        "Spanish": ("-_/:", "'?-Ñ"),
+        "Swedish": ("-_/:", "+?-Ö"),
+    }[layout]
+    return text.translate(str.maketrans(*table))
+
+
+LAYOUTS = ("German", "French", "Spanish", "Swedish")
+
+
+def test_a_scan_opens_its_repair_however_the_gun_types_it(front_desk):
+    repair = make_repair()
+    make_repair()
+    code, token = repair.code, repair.token
+    scans = [code, code.lower(), f"  {code} ", code.replace("-", ""), code.replace("-", " "), code.replace("-", "_")]
+    scans += [f"https://repairs.example.com/repairs/{code}", f"HTTP://192.168.1.5:8000/REPAIRS/{code}?label"]
+    scans += [f"https://repairs.example.com/t/{token}", f"https://repairs.example.com/t/{token.swapcase()}"]
+    scans += [f"HTTPS://REPAIRS.EXAMPLE.COM/T/{token.upper()}"]
+    for layout in LAYOUTS:
+        scans += [other_keyboard(code, layout), other_keyboard(f"https://repairs.example.com/t/{token}", layout)]
+        scans += [other_keyboard(f"https://repairs.example.com/repairs/{code}", layout)]
+    for typed in scans:
+        assert scan(front_desk, typed) == f"/repairs/{code}", typed
+
+
+def test_a_scan_of_another_branch_s_repair_or_of_nothing_opens_the_board(front_desk):
+    theirs, mine = make_repair(branch="RV"), make_repair()
+    assert scan(front_desk, theirs.code) == f"/repairs?q={theirs.code}"
+    assert scan(front_desk, "TH-MN-R9999") == "/repairs?q=TH-MN-R9999"
+    assert scan(front_desk, "iphone") == "/repairs?q=iphone"
+    assert scan(front_desk, "") == "/repairs"
+    assert scan(front_desk, mine.code + "x") != f"/repairs/{mine.code}"
+
+
+def test_the_secret_of_a_link_never_lands_in_an_address(front_desk):
+    theirs = make_repair(branch="RV")
+    for typed in (f"https://x.example/t/{theirs.token}", "https://x.example/t/" + "a" * 22, f"x/t/{theirs.token}"):
+        for layout in ("", *LAYOUTS):
+            answer = front_desk.send("/repairs/find", {"q": other_keyboard(typed, layout) if layout else typed})
+            assert answer.location == "/repairs"
+            assert "No repair here has this link" in front_desk.page(answer.location).one("#said").get_text()
+    front_desk.page("/repairs/find", 404)
+
+
+def test_the_keys_can_be_read_without_script(owner):
+    page = owner.page("/repairs")
+    assert page.one("a[data-open]")["href"] == "#keys"
+    assert {key.get_text() for key in page.all("dialog#keys kbd")} >= {"j", "k", "x", "/", "n", "?", "Enter", "Esc"}

@@ -225,6 +225,20 @@ def edit(repair: Repair, *, by: Staff, version: int, **details) -> None:
     db.session.commit()
 
 
+def assign(repair: Repair, technician_id: int | None, *, by: Staff, version: int) -> None:
+    """Gives it to a technician, or to nobody: what the form for editing does. Raises WorksElsewhere too."""
+    technician = db.session.get(Staff, technician_id) if technician_id else None
+    if technician_id and (technician is None or not technician.active or technician.role not in rules.AT_THE_BENCH):
+        raise Refused("This person takes no repairs.")
+    _demand_there(technician_id, repair.branch)
+    edit(
+        repair,
+        by=by,
+        version=version,
+        **{name: getattr(repair, name) for name in _FIELDS} | {"technician_id": technician_id},
+    )
+
+
 def _as_text(repair: Repair, name: str) -> str:
     if name == "technician_id":
         return repair.technician.name if repair.technician else "nobody"

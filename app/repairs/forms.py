@@ -2,8 +2,10 @@
 
 import secrets
 from datetime import datetime
+from urllib.parse import parse_qsl, urlencode
 
 from flask_wtf.file import MultipleFileField
+from werkzeug.datastructures import MultiDict
 from wtforms import (
     BooleanField,
     EmailField,
@@ -11,13 +13,14 @@ from wtforms import (
     IntegerField,
     RadioField,
     SelectField,
+    SelectMultipleField,
     StringField,
     TelField,
     TextAreaField,
     ValidationError,
 )
 from wtforms import Form as QueryForm
-from wtforms.validators import Length, Optional
+from wtforms.validators import Length, NumberRange, Optional
 
 from .. import formats
 from ..db import utcnow
@@ -26,6 +29,11 @@ from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
 
 SORTS = ("promised", "newest", "oldest", "status")
+# Whose: one's own, and those that nobody has taken yet.
+WHO = ("mine", "nobody")
+# For how many days nobody has touched it, as the board offers it; any other number can be typed.
+QUIET = (2, 5, 10)
+MOST_DAYS = 365
 # Whoever would leaf further searches instead.
 LAST_PAGE = 200
 
@@ -169,7 +177,12 @@ class PhotosForm(VersionForm):
 class _BoardQuery(QueryForm):
     q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
     show = StringField(default="")
+    who = StringField(default="")
+    quiet = StringField(default="")
+    # How many days, where quiet is "custom": the last choice of the board's list, with a field beside it.
+    days = IntegerField()
     sort = StringField(default="")
+    grouped = StringField(default="")
     branch = IntegerField()
     page = IntegerField(default=1)
 
@@ -184,15 +197,62 @@ class BoardFilter:
         query = _BoardQuery(args)
         self.q: str = query.q.data
         self.show: str = query.show.data if query.show.data in {"late", "today", *Status} else ""
+        self.who: str = query.who.data if query.who.data in WHO else ""
+        self.quiet: int = _days(query.days.data if query.quiet.data == "custom" else query.quiet.data)
         self.sort: str = query.sort.data if query.sort.data in SORTS else SORTS[0]
+        self.grouped: bool = query.grouped.data == "1"
+        self.held_to = held_to
         self.branch: int | None = held_to or (query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None)
         self.page: int = min(max(query.page.data or 1, 1), LAST_PAGE)
 
+    @classmethod
+    def of(cls, query: str, held_to: int | None = None) -> "BoardFilter":
+        """The same for a query string that a form carries, or that was saved."""
+        return cls(MultiDict(parse_qsl(query[:2000], max_num_fields=50) if query.count("&") < 50 else ()), held_to)
+
     def query(self, **changes) -> dict:
         """The query string with changes, without what is the default; a change of filter goes to page 1."""
-        wanted = {"q": self.q, "show": self.show, "sort": self.sort, "branch": self.branch, "page": 1} | changes
+        wanted = {
+            "q": self.q,
+            "show": self.show,
+            "who": self.who,
+            "quiet": self.quiet,
+            "sort": self.sort,
+            "grouped": int(self.grouped),
+            # Whom a branch holds anyway need not say so: a saved view would open the old one when they change over.
+            "branch": None if self.held_to else self.branch,
+            "page": 1,
+        } | changes
         if wanted["sort"] == SORTS[0]:
             wanted["sort"] = ""
         if wanted["page"] == 1:
             wanted["page"] = ""
         return {name: value for name, value in wanted.items() if value}
+
+    @property
+    def text(self) -> str:
+        """The query string itself, as a form carries it."""
+        return urlencode(self.query(page=self.page))
+
+
+def _days(written) -> int:
+    """How many days nobody has touched it; 0 for whenever."""
+    digits = str(written or "")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 4 and int(digits) <= MOST_DAYS else 0
+
+
+class BulkForm(Form):
+    """What to do with the repairs that are ticked on the board."""
+
+    do = StringField()
+    # The technician, 0 for nobody.
+    to = IntegerField(validators=[NumberRange(0, 2**31 - 1)])
+    # The board's query string, to go back to.
+    query = HiddenField()
+    # "TH-MN-R0001:7": each repair's code, and the version that its row was drawn for.
+    pick = SelectMultipleField(validate_choice=False)
+
+
+class SaveFilterForm(Form):
+    name = StringField("Name", [Needed("Give this view a name."), Length(max=40)])
+    query = HiddenField()

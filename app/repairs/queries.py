@@ -2,16 +2,18 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 
 from flask import abort, request
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, and_, case, func, literal, null, select, union_all
 from sqlalchemy.orm import joinedload
 
 from .. import auth, formats, rules, search
 from ..db import db
-from ..models import Branch, Event, Photo, Repair, Shop, Staff
+from ..models import Branch, Event, Photo, Repair, SavedFilter, Shop, Staff
 from ..rules import Status
+from . import scanning
 
 PAGE_SIZE = 50
 _OPEN = [status for status in Status if status not in rules.CLOSED]
@@ -69,17 +71,49 @@ def branches() -> list[Branch]:
     return [branch for branch in db.session.scalars(select(Branch).order_by(Branch.name)) if auth.me().sees(branch.id)]
 
 
+def meant(typed: str) -> Repair | None:
+    """The one repair of one's own that a scan means: by its code, its address, or its customer's link. None for words.
+
+    The codes of other keyboards, and links in the wrong case, come after what was typed as it is.
+    """
+    for code in scanning.codes(typed):
+        if repair := db.session.scalar(_own(select(Repair).where(Repair.code == code))):
+            return repair
+    if not (tokens := scanning.tokens(typed)):
+        return None
+    if repair := db.session.scalar(_own(select(Repair).where(Repair.token.in_(tokens))).limit(1)):
+        return repair
+    # All capitals, from a gun that is set so. Among the open ones, which are few, it can still be told whose it is.
+    lower = {token.lower() for token in tokens}
+    query = _own(select(Repair).where(Repair.status.in_(_OPEN), func.lower(Repair.token).in_(lower)))
+    found = db.session.scalars(query.limit(2)).all()
+    return found[0] if len(found) == 1 else None
+
+
+def _own(query: Select) -> Select:
+    """Only those repairs that whoever is signed in sees."""
+    return query if (branch := auth.held_to()) is None else query.where(Repair.branch_id == branch)
+
+
 @dataclass(frozen=True)
 class Counts:
-    """How many repairs are open: by status, late, and due today."""
+    """How many repairs are open: by status, late, and due today; of the late and of those due today by status too."""
 
     by_status: dict[str, int]
-    late: int
-    today: int
+    late_by_status: dict[str, int]
+    today_by_status: dict[str, int]
 
     @property
     def open(self) -> int:
         return sum(self.by_status.values())
+
+    @property
+    def late(self) -> int:
+        return sum(self.late_by_status.values())
+
+    @property
+    def today(self) -> int:
+        return sum(self.today_by_status.values())
 
 
 @dataclass(frozen=True)
@@ -94,6 +128,53 @@ class Board:
     has_more: bool
     is_short: bool
     counts: Counts
+
+    def groups(self, wanted) -> list[tuple[Status, int | None, list[Repair]]]:
+        """(status, how many there are, the rows of this page) in the order of the flow. None: nobody has counted."""
+        position = list(Status).index
+        rows = sorted(self.rows, key=lambda repair: position(repair.status))
+        counted = {"late": self.counts.late_by_status, "today": self.counts.today_by_status}
+        known = {} if wanted.q else counted.get(wanted.show, self.counts.by_status)
+        groups = [(Status(status), list(these)) for status, these in groupby(rows, key=lambda repair: repair.status)]
+        whole = self.page == 1 and not self.has_more
+        return [(status, known.get(status, len(these) if whole else None), these) for status, these in groups]
+
+
+@dataclass(frozen=True)
+class Name:
+    """Something with a name that stands around the board: a branch, a technician, a saved view.
+
+    detail: a branch's code, a technician's role, a view's query string. number: the next one of a branch, the branch
+    of a technician.
+    """
+
+    kind: str
+    id: int
+    name: str
+    detail: str
+    number: int | None
+
+
+def names_around() -> dict[str, list[Name]]:
+    """By kind, the branches and technicians that one sees and one's own saved views, by name: one statement for all."""
+    person, held = auth.me(), auth.held_to()
+    rows = db.session.execute(
+        union_all(
+            select(literal("branch"), Branch.id, Branch.name, Branch.code, Branch.next_number),
+            select(literal("technician"), Staff.id, Staff.name, Staff.role, Staff.branch_id).where(
+                Staff.active, Staff.role.in_(rules.AT_THE_BENCH)
+            ),
+            select(literal("saved"), SavedFilter.id, SavedFilter.name, SavedFilter.query, null()).where(
+                SavedFilter.staff_id == person.id
+            ),
+        )
+    )
+    found = {"branch": [], "technician": [], "saved": []}
+    for name in sorted((Name(*row) for row in rows), key=lambda name: (formats.fold(name.name), name.id)):
+        there = name.id if name.kind == "branch" else name.number
+        if held is None or name.kind == "saved" or there == held or name.detail == rules.Role.OWNER:
+            found[name.kind].append(name)
+    return found
 
 
 def board(wanted, shop: Shop, now: datetime) -> Board:
@@ -111,7 +192,7 @@ def board(wanted, shop: Shop, now: datetime) -> Board:
     if not rows and page > 1:
         # A page that is not there any more, or never was.
         page, (rows, has_more) = 1, _page(wanted, shown, 1, now, bounds)
-    return Board(rows, page, has_more, is_short, _counts(wanted.branch, now, bounds))
+    return Board(rows, page, has_more, is_short, _counts(wanted, now, bounds))
 
 
 def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repair], bool]:
@@ -127,10 +208,19 @@ def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repa
     return rows, has_more
 
 
-def _repairs(wanted, statuses) -> Select:
-    query = select(Repair).where(Repair.status.in_(statuses))
+def narrowed(query: Select, wanted, now: datetime) -> Select:
+    """A query of repairs with only those of the branch, of the hands and of the age that is wanted."""
     if wanted.branch:
         query = query.where(Repair.branch_id == wanted.branch)
+    if wanted.who:
+        query = query.where(Repair.technician_id == (auth.me().id if wanted.who == "mine" else None))
+    if wanted.quiet:
+        query = query.where(Repair.changed_at <= now - timedelta(days=wanted.quiet))
+    return query
+
+
+def _repairs(wanted, statuses, now) -> Select:
+    query = narrowed(select(Repair).where(Repair.status.in_(statuses)), wanted, now)
     return query.options(
         joinedload(Repair.customer, innerjoin=True),
         joinedload(Repair.technician),
@@ -140,17 +230,17 @@ def _repairs(wanted, statuses) -> Select:
 
 def _open(wanted, statuses, now, bounds) -> Select:
     """These are few: the index on the status finds them, and what was typed is compared with each."""
-    query = _repairs(wanted, statuses).where(*search.containing(Repair, wanted.q))
+    query = _repairs(wanted, statuses, now).where(*search.containing(Repair, wanted.q))
     if wanted.show == "late":
         query = query.where(_late(now))
     elif wanted.show == "today":
         query = query.where(_due_today(bounds))
-    return query.order_by(*_order(wanted.sort))
+    return query.order_by(*([_POSITION] if wanted.grouped else []), *_order(wanted.sort))
 
 
 def _closed(wanted, statuses, now, bounds) -> Select:
     """These are all that ever were: read along an index, from the newest, and only as far as the page goes."""
-    query, age = _repairs(wanted, statuses), Repair.moved_at
+    query, age = _repairs(wanted, statuses, now), Repair.moved_at
     if wanted.q:
         query, age = search.narrowed(query, Repair, wanted.q)
     return query.order_by(age if wanted.sort == "oldest" else age.desc())
@@ -164,28 +254,29 @@ def _due_today(bounds):
     return and_(Repair.promised_at >= bounds[0], Repair.promised_at < bounds[1], Repair.status.in_(_OPEN))
 
 
+# Along the flow.
+_POSITION = case({status: number for number, status in enumerate(Status)}, value=Repair.status)
+
+
 def _order(sort: str):
     if sort == "newest":
         return (Repair.id.desc(),)
     if sort == "oldest":
         return (Repair.id,)
     if sort == "status":
-        position = case({status: number for number, status in enumerate(Status)}, value=Repair.status)
-        return position, Repair.id
+        return _POSITION, Repair.id
     # The most pressing first; what only waits for its customer comes after all that waits for the shop.
     waits = case((Repair.status == Status.READY, 1), else_=0)
     return waits, Repair.promised_at.is_(None), Repair.promised_at, Repair.id.desc()
 
 
-def _counts(branch: int | None, now, bounds) -> Counts:
+def _counts(wanted, now, bounds) -> Counts:
     query = select(
         Repair.status,
         func.count(),
         func.sum(case((_late(now), 1), else_=0)),
         func.sum(case((_due_today(bounds), 1), else_=0)),
     )
-    query = query.where(Repair.status.in_(_OPEN)).group_by(Repair.status)
-    if branch:
-        query = query.where(Repair.branch_id == branch)
+    query = narrowed(query.where(Repair.status.in_(_OPEN)).group_by(Repair.status), wanted, now)
     rows = db.session.execute(query).all()
-    return Counts({row[0]: row[1] for row in rows}, sum(row[2] for row in rows), sum(row[3] for row in rows))
+    return Counts(*({row[0]: row[number] for row in rows} for number in (1, 2, 3)))

@@ -1,5 +1,7 @@
 """The staff's pages about repairs: fetch, form, action, answer."""
 
+from urllib.parse import urlencode
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from .. import auth, formats, rules, sharing
@@ -10,7 +12,7 @@ from ..db import db, only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
 from ..web import choices, now, refuse, respond, takes_files, wants_panel
-from . import actions, forms, photos, queries
+from . import actions, bulk, forms, photos, queries, saved, scanning
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
 
@@ -27,15 +29,103 @@ def index():
     """The board."""
     auth.demand("repairs.view")
     wanted = forms.BoardFilter(request.args, auth.held_to())
-    board, branches = queries.board(wanted, get_shop(), now()), queries.branches()
-    return render_template(
-        "repairs/index.html",
-        board=board,
-        wanted=wanted,
-        branches=branches,
-        statuses=list(Status),
-        is_new=all(branch.next_number == 1 for branch in branches),
-    )
+    return render_template("repairs/index.html", **_board_values(wanted))
+
+
+@bp.post("/find")
+def find():
+    """Where the search field goes on Enter: to the one repair that was scanned, else to the board with what was typed.
+
+    A POST although it changes nothing: a gun may have read a customer's link, and its secret belongs into no address,
+    neither in a log nor in the browser's history. The search while one types leaves such a link alone (staff.js).
+    """
+    auth.demand("repairs.view")
+    only_look()
+    wanted, typed = forms.BoardFilter(request.form, auth.held_to()), request.form.get("q", "")[:500]
+    if repair := queries.meant(typed):
+        return redirect(url_for(".show", code=repair.code), 303)
+    if scanning.is_address(typed):
+        flash("No repair here has this link or address.")
+        return redirect(url_for(".index", **wanted.query(q="")), 303)
+    return redirect(url_for(".index", **wanted.query()), 303)
+
+
+@bp.post("/bulk")
+def move_many():
+    """The next step of all that are ticked, or a technician for them. What cannot be done stays ticked."""
+    auth.demand("repairs.view")
+    form = forms.BulkForm()
+    wanted = forms.BoardFilter.of(form.query.data, auth.held_to())
+    refused, said, error, status = [], "", "", 200
+    try:
+        picks = bulk.read(form.pick.data)
+        if form.do.data == "next":
+            outcome, what = bulk.step(picks), "moved on"
+        elif form.do.data == "assign":
+            if not form.validate():
+                raise Refused("Choose a technician first, or nobody.")
+            outcome, what = bulk.assign(picks, form.to.data or None), "assigned"
+        else:
+            raise Refused("Press one of the buttons.")
+    except Refused as refusal:
+        error, status = str(refusal), 422
+    else:
+        refused, status = outcome.refused, 422 if outcome.refused else 200
+        said = f"{outcome.done} {'repair' if outcome.done == 1 else 'repairs'} {what}." if outcome.done else ""
+    only_look()
+    ticked = {code for code, _ in refused} or ({pick.partition(":")[0] for pick in form.pick.data} if error else set())
+    values = {"error": error, "refused": refused, "done": said, "ticked": ticked}
+    panel, also = "repairs/_bulk.html", ("repairs/_board.html",)
+    if status == 200:
+        then = url_for(".index", **wanted.query(page=wanted.page))
+        return respond(panel, then=then, also=also, said=said, **_board_values(wanted, **values))
+    return refuse(panel, "repairs/index.html", status=status, also=also, **_board_values(wanted, **values))
+
+
+@bp.post("/views")
+def save_view():
+    """Keeps the board as it is shown under a name."""
+    auth.demand("repairs.view")
+    form = forms.SaveFilterForm()
+    wanted = forms.BoardFilter.of(form.query.data, auth.held_to())
+    if form.validate():
+        try:
+            saved.keep(form.name.data, urlencode(wanted.query()), by=me())
+        except Refused as refusal:
+            form.name.errors = [str(refusal)]
+        else:
+            flash(f"“{form.name.data}” is kept under Views.")
+            return redirect(url_for(".index", **wanted.query()), 303)
+    db.session.rollback()
+    return render_template("repairs/index.html", **_board_values(wanted, save_form=form)), 422
+
+
+@bp.post("/views/<int(max=2147483647):saved_id>/remove")
+def remove_view(saved_id):
+    """Takes a saved view away."""
+    auth.demand("repairs.view")
+    wanted = forms.BoardFilter.of(request.form.get("query", ""), auth.held_to())
+    flash(f"“{saved.remove(saved_id, by=me())}” is gone.")
+    return redirect(url_for(".index", **wanted.query()), 303)
+
+
+def _board_values(wanted, *, save_form=None, error="", refused=(), done="", ticked=frozenset()) -> dict:
+    """What the board and its panels take. error, refused, done and ticked: what became of a bulk step."""
+    board, names = queries.board(wanted, get_shop(), now()), queries.names_around()
+    return {
+        "board": board,
+        "wanted": wanted,
+        "names": names,
+        "statuses": list(Status),
+        "days": forms.QUIET,
+        "is_new": all(branch.number == 1 for branch in names["branch"]),
+        "save_form": save_form or forms.SaveFilterForm(formdata=None),
+        "most_saved": saved.MOST,
+        "error": error,
+        "refused": refused,
+        "done": done,
+        "ticked": ticked,
+    }
 
 
 # --- intake -------------------------------------------------------------------------------------

@@ -108,6 +108,97 @@
     pressed = null;
   });
 
+  // --- the board ---
+
+  // A link that a gun types while the search listens has a secret in it: it goes nowhere until Enter sends the form.
+  document.addEventListener("htmx:config:request", (event) => {
+    const { method, body } = event.detail.ctx.request;
+    if (method === "GET" && /^\s*https?\W|\/t\//i.test(body?.get?.("q") ?? "")) event.preventDefault();
+  });
+
+  // Ticks: all of the page, or none. After a bulk step the answer says what is still ticked; a refresh changes no tick.
+  const boxes = () => [...document.querySelectorAll("#results input[name=pick]")];
+  function showPicked() {
+    const all = boxes(), ticked = all.filter((box) => box.checked).length;
+    const head = document.querySelector("#results input[data-pick-all]");
+    if (head) {
+      head.checked = ticked > 0 && ticked === all.length;
+      head.indeterminate = ticked > 0 && ticked < all.length;
+    }
+    const said = document.querySelector(".picked");
+    if (said) said.textContent = `${ticked} selected`;
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("input[data-pick-all]")) for (const box of boxes()) box.checked = event.target.checked;
+    if (event.target.matches("#results input[type=checkbox]")) showPicked();
+  });
+  document.addEventListener("click", (event) => {
+    const all = event.target.closest("button[data-pick-all]");
+    if (!all && !event.target.closest("button[data-pick-none]")) return;
+    for (const box of boxes()) box.checked = !!all;
+    showPicked();
+    if (!all) document.querySelector("#results .rows a")?.focus();
+  });
+  let bulkAnswer = false;
+  document.addEventListener("htmx:before:swap", (event) => (bulkAnswer ||= event.detail.ctx?.sourceElement?.id === "bulk"));
+  document.addEventListener("htmx:after:swap", () => {
+    if (bulkAnswer) for (const box of boxes()) box.checked = box.defaultChecked;
+    bulkAnswer = false;
+    showPicked();
+  });
+  addEventListener("pageshow", showPicked);
+
+  // Keys. Real focus moves along the rows' own links, so that Enter and screen readers need nothing of us.
+  const keys = document.getElementById("keys");
+  const rows = () => [...document.querySelectorAll("#results .rows a")];
+  function goAlong(by) {
+    const all = rows(), here = all.indexOf(document.activeElement?.closest("#results .rows li")?.querySelector("a"));
+    const next = all[here < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(here + by, 0), all.length - 1)];
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+    return !!next;
+  }
+  function search() {
+    const field = document.getElementById("q");
+    if (field) field.select();
+    else location.href = document.querySelector("a.brand").href + "#q";
+  }
+  const doing = {
+    j: () => goAlong(1),
+    k: () => goAlong(-1),
+    ArrowDown: () => inRows() && goAlong(1),
+    ArrowUp: () => inRows() && goAlong(-1),
+    x: () => document.activeElement.closest("#results .rows li")?.querySelector("input[name=pick]")?.click() ?? inRows(),
+    "/": () => (search(), true),
+    n: () => (document.querySelector("a.new")?.click(), true),
+    "?": () => (keys?.showModal(), !!keys),
+    Escape: () => inRows() && (document.activeElement.blur(), true),
+  };
+  const inRows = () => !!document.activeElement?.closest("#results .rows");
+  const isTyping = (at) => at.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]");
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (document.querySelector("dialog[open]") || !document.querySelector("a.brand")) return;
+    if (isTyping(event.target)) {
+      // Escape first empties the search, as browsers do, then leaves it.
+      if (event.key === "Escape" && event.target.id === "q" && !event.target.value) event.target.blur();
+      return;
+    }
+    if (Object.hasOwn(doing, event.key) && doing[event.key]()) event.preventDefault();
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-open], [data-close]");
+    if (!link) return;
+    event.preventDefault();
+    if (link.dataset.open) {
+      const menu = link.closest("details");
+      if (menu) menu.open = false;
+      document.querySelector(link.dataset.open).showModal();
+    } else link.closest("dialog").close();
+  });
+  // From another page: "/" leads here.
+  if (location.hash === "#q") document.getElementById("q")?.focus();
+
   // A page that nobody looks at asks nothing.
   document.addEventListener("htmx:before:request", (event) => {
     if (document.hidden && event.detail.ctx.request.method === "GET") event.preventDefault();

@@ -1,0 +1,34 @@
+"""Views of the board that somebody goes back to: kept, and taken away again. Each person has their own."""
+
+from flask import abort
+from sqlalchemy import func, select
+
+from ..db import db
+from ..models import SavedFilter, Staff
+from ..rules import Refused
+
+# More would be a list to search in.
+MOST = 12
+
+
+def keep(name: str, query: str, *, by: Staff) -> None:
+    """Keeps a view under a name, in the place of the one that had it, and commits. Raises Refused."""
+    mine = SavedFilter.staff_id == by.id
+    same = db.session.scalar(select(SavedFilter).where(mine, func.lower(SavedFilter.name) == name.lower()).limit(1))
+    if same is None:
+        if db.session.scalar(select(func.count()).select_from(SavedFilter).where(mine)) >= MOST:
+            raise Refused(f"There are {MOST} saved views already. Remove one first.")
+        db.session.add(SavedFilter(staff_id=by.id, name=name, query=query))
+    else:
+        same.name, same.query = name, query
+    db.session.commit()
+
+
+def remove(saved_id: int, *, by: Staff) -> str:
+    """Takes a view of one's own away, commits, and says its name; 404 for anybody else's."""
+    mine = select(SavedFilter).where(SavedFilter.id == saved_id, SavedFilter.staff_id == by.id)
+    saved = db.session.scalar(mine) or abort(404)
+    name = saved.name
+    db.session.delete(saved)
+    db.session.commit()
+    return name
