@@ -221,6 +221,11 @@ def iso_utc(at: datetime) -> str:
     return at.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_local(at: datetime, zone: str) -> str:
+    """ISO 8601 in the shop's zone to the second, with what it is ahead of UTC, for files that people may read."""
+    return at.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
+
+
 def to_local_input(at: datetime, zone: str) -> str:
     """A moment as <input type=datetime-local> holds it, in the shop's zone."""
     return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")

@@ -57,6 +57,8 @@ class Kind(StrEnum):
     LINK_REPLACED = "link_replaced"
     PHOTO_ADDED = "photo_added"
     PHOTO_REMOVED = "photo_removed"
+    CUSTOMER_CHANGED = "customer_changed"
+    ERASED = "erased"
 
 
 class Deed(StrEnum):
@@ -315,11 +317,16 @@ class Move:
     public: bool = False
 
 
+_INTERNAL = frozenset(
+    {Kind.NOTED, Kind.LINK_REPLACED, Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED, Kind.CUSTOMER_CHANGED, Kind.ERASED}
+)
+
+
 def is_internal(kind: str, new: str | None) -> bool:
     """Whether an event changes nothing that the customer's page shows. new: as the event keeps it."""
     if kind == Kind.EDITED:
         return {"item", "problem"}.isdisjoint((new or "").split())
-    return kind in {Kind.NOTED, Kind.LINK_REPLACED, Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED}
+    return kind in _INTERNAL
 
 
 def standing_moves(events: Iterable) -> list[Move]:

@@ -25,10 +25,12 @@ from io import BytesIO
 from PIL import Image
 from sqlalchemy import delete, select
 
+from app.customers import merging
+from app.customers.merging import FIELDS as KEPT
 from app.db import db
 from app.models import Photo, SignIn
 
-from .factories import branch, make_repair, make_staff
+from .factories import branch, make_customer, make_repair, make_staff
 
 STAFF = ["owner", "manager", "technician", "front_desk"]
 # Whoever has no business in the shop: never signed in, signed out, signed in and deactivated since.
@@ -60,10 +62,14 @@ PAGES = {
     "auth.login": Page(see=ANYONE, send=ANYONE),
     "auth.logout": Page(send=EVERYONE),
     "customers.edit": Page(see=COUNTER, send=COUNTER, of=BRANCH),
+    "customers.erase": Page(see=OWNER, send=OWNER, of=BRANCH),
+    "customers.export": Page(send=LEADS, of=BRANCH),
     "customers.index": Page(see=EVERYONE),
+    "customers.merge": Page(see=LEADS, send=LEADS, of=BRANCH),
     "customers.show": Page(see=EVERYONE, of=BRANCH),
     "printing.both": Page(see=EVERYONE, of=BRANCH),
     "printing.label": Page(see=EVERYONE, of=BRANCH),
+    "customers.undo_merge": Page(see=LEADS, send=LEADS, of=BRANCH),
     "printing.receipt": Page(see=EVERYONE, of=BRANCH),
     "printing.sample": Page(see=OWNER),
     "printing.settings": Page(see=OWNER, send=OWNER),
@@ -157,6 +163,9 @@ def values(app, *, photo: bool = True) -> dict:
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
     made |= {"token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
     made |= {"kind": "receipt", "saved_id": 1}
+    kept, gone = repair.customer, make_customer()
+    merge = merging.merge(kept, gone, by=colleague, seen=merging.plan(kept, gone).seen, **dict.fromkeys(KEPT, "kept"))
+    made["merge_id"] = merge.id
     return made | (_add_photo(app, repair, colleague) if photo else {"photo_id": 1, "name": "nothing"})
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import delete, event, insert, select
 from werkzeug.test import run_wsgi_app
 from wtforms.fields.core import UnboundField
 
+from app.customers import merging
 from app.db import db
 from app.models import Event, Photo, Repair, Shop, SignIn, Staff, Throttle
 from app.repairs import actions
@@ -435,11 +436,15 @@ class Target:
         with_photo = {"version": repairs[0].version, "photos": (io.BytesIO(PICTURE), "x.png")}
         self.app.test_client().be(by).send(f"/repairs/{repairs[0].code}/photos", with_photo)
         photo = db.session.scalar(select(Photo))
+        double = make_customer(name=PRIVATE["name"])
+        seen = merging.plan(customer, double).seen
+        merge = merging.merge(customer, double, by=by, seen=seen, name="kept", phone="kept", email="kept")
         self.real = {
             "code": [repair.code for repair in repairs],
             "token": [old, *(repair.token for repair in repairs)],
             "customer_id": [customer.id],
             "branch_id": [1, 2],
+            "merge_id": [merge.id],
             "staff_id": [person.id for person in self.people.values()],
             "photo_id": [photo.id],
             "saved_id": [1, 2],

@@ -1,12 +1,12 @@
 """What people send about customers: the card's form, the list's and the card's query strings."""
 
-from wtforms import EmailField, IntegerField, StringField, TelField
+from wtforms import EmailField, HiddenField, IntegerField, RadioField, StringField, TelField
 from wtforms import Form as QueryForm
 from wtforms.validators import Length, Optional
 
 from .. import formats
 from ..models import get_shop
-from ..web import EMAIL, Checked, Form, Needed
+from ..web import EMAIL, Checked, Form, Needed, choices
 
 # Whoever would leaf further searches instead.
 LAST_PAGE = 200
@@ -21,6 +21,19 @@ class CustomerForm(Form):
     email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
 
 
+class EraseForm(Form):
+    """What has to be typed before a customer is erased."""
+
+    typed = StringField("Type it here", [Needed("Type the customer’s name, or the word ERASE."), Length(max=120)])
+
+    def demand(self, name: str) -> bool:
+        """Whether it is that name, or the word; says what is missing by the field."""
+        if self.typed.data == "ERASE" or formats.fold(self.typed.data) == formats.fold(name):
+            return True
+        self.typed.errors = [f"This is neither “{name}” nor the word ERASE."]
+        return False
+
+
 class Paged(QueryForm):
     """The query string of what has pages. Junk becomes the first."""
 
@@ -31,3 +44,29 @@ class CustomerSearch(Paged):
     """The query string of the list. Junk becomes no filter."""
 
     q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
+
+
+class MergeQuery(QueryForm):
+    """The query string of the page that merges: with whom, or what to find them by. Junk is nobody."""
+
+    other = IntegerField(name="with", filters=[lambda number: number if 0 < (number or 0) < 2**31 else None])
+    q = CustomerSearch.q
+
+
+class MergeForm(Form):
+    """Who goes, whose name, phone and email stay, and what the two were when the page was drawn."""
+
+    other = IntegerField(name="with")
+    seen = HiddenField()
+    name = RadioField("Name", default="kept")
+    phone = RadioField("Phone", default="kept")
+    email = RadioField("Email", default="kept")
+
+    def offer(self, **values) -> None:
+        """Sets the choices of each field: (what the one who is kept has, what the other has)."""
+        for field, (kept, gone) in values.items():
+            self[field].choices = choices([("kept", kept), ("gone", gone)])
+
+    def chosen(self) -> dict[str, str]:
+        """Whose: {field: "kept" or "gone"}."""
+        return {field: self[field].data for field in ("name", "phone", "email")}

@@ -85,10 +85,65 @@ def matching(typed: str, limit: int = 4) -> list[Customer]:
     return list(db.session.scalars(query.where(Customer.phone.contains(number)).order_by(age.desc()).limit(limit)))
 
 
+def search_present(typed: str, but: Customer, limit: int = 20) -> list[tuple[Customer, int]]:
+    """Customers who have every word typed, but for one of them, each with how many repairs one sees; by name."""
+    query, _ = search.narrowed(_with_counts().where(Customer.id != but.id), Customer, typed)
+    return list(db.session.execute(query.order_by(Customer.search, Customer.id).limit(limit)).all())
+
+
+def doubles(customer: Customer) -> list[tuple[Customer, int]]:
+    """Who could be the same person: by the same name or the same email, whatever the accents."""
+    found = {}
+    for field in ("name", "email"):
+        wanted = formats.fold(getattr(customer, field))
+        # A name of one or two letters would have every row looked at.
+        if wanted and not search.is_short(wanted):
+            rows = search_present(wanted, customer, limit=200)
+            found |= {row[0].id: row for row in rows if formats.fold(getattr(row[0], field)) == wanted}
+    return list(found.values())[:20]
+
+
+def repair_counts(kept: Customer, gone: Customer, branch_id: int | None) -> tuple[int, int, int]:
+    """How many repairs are the one's, how many the other's, and how many of these are at that branch (None: at any)."""
+    counts = [select(func.count(Repair.id)).where(Repair.customer_id == row.id) for row in (kept, gone, gone)]
+    if branch_id:
+        counts[-1] = counts[-1].where(Repair.branch_id == branch_id)
+    return tuple(db.session.execute(select(*(count.scalar_subquery() for count in counts))).one())
+
+
+def merges(customer: Customer) -> list[Merge]:
+    """Who was merged into a customer, and into those, the newest first: all that still stands."""
+    tree = select(Merge.id, Merge.gone_id).where(Merge.kept_id == customer.id, Merge.undone_at.is_(None))
+    tree = tree.cte("tree", recursive=True)
+    deeper = select(Merge.id, Merge.gone_id).join(tree, Merge.kept_id == tree.c.gone_id)
+    tree = tree.union_all(deeper.where(Merge.undone_at.is_(None)))
+    query = select(Merge).where(Merge.id.in_(select(tree.c.id))).order_by(Merge.id.desc())
+    query = query.options(joinedload(Merge.gone), joinedload(Merge.staff))
+    return list(db.session.scalars(query))
+
+
+def get_merge(merge_id: int) -> Merge:
+    """A merge, for whoever may undo it and sees the one who was kept; else 403 or 404."""
+    auth.demand("customers.merge")
+    query = select(Merge).join(Customer, Customer.id == Merge.kept_id).where(Merge.id == merge_id)
+    query = query.options(joinedload(Merge.kept), joinedload(Merge.gone), joinedload(Merge.staff))
+    return db.session.scalar(_seen(query)) or abort(404)
+
+
 def get_customer(customer_id: int, doing: str) -> Customer:
     """The customer, for whoever may do that; else 403 or 404. Another branch's is not there."""
     auth.demand(doing)
-    return db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id))) or abort(404)
+    return find_customer(customer_id) or abort(404)
+
+
+def _with_counts() -> Select:
+    theirs = select(func.count(Repair.id)).where(Repair.customer_id == Customer.id, _here())
+    return _present(_seen(select(Customer, theirs.correlate(Customer).scalar_subquery())))
+
+
+def find_customer(customer_id: int) -> Customer | None:
+    """The customer, if there is one whom whoever is signed in sees."""
+    return db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id)))
 
 
 @dataclass(frozen=True)
@@ -102,9 +157,7 @@ class Listed:
 
 def listed(q: str, page: int) -> Listed:
     """The customers who have every word, by name."""
-    theirs = select(func.count(Repair.id)).where(Repair.customer_id == Customer.id, _here())
-    query = _present(_seen(select(Customer, theirs.correlate(Customer).scalar_subquery())))
-    query, _ = search.narrowed(query, Customer, q)
+    query, _ = search.narrowed(_with_counts(), Customer, q)
     # One more than a page holds tells whether there is another page.
     query = query.order_by(Customer.search, Customer.id).limit(PAGE_SIZE + 1)
     rows = db.session.execute(query.offset((page - 1) * PAGE_SIZE)).all()
@@ -147,6 +200,13 @@ def get_card(customer_id: int) -> tuple[Customer, Totals]:
         abort(404)
     customer, repairs, is_open, handed_back, worth, first_at, last_at = row
     return customer, Totals(repairs, is_open, handed_back, int(worth), first_at, last_at)
+
+
+def all_repairs_of(customer: Customer) -> list[Repair]:
+    """Every repair of a customer that one sees, the oldest first."""
+    query = select(Repair).where(Repair.customer_id == customer.id, _here()).order_by(Repair.id)
+    query = query.options(joinedload(Repair.technician), joinedload(Repair.branch, innerjoin=True))
+    return list(db.session.scalars(query))
 
 
 def repairs_of(customer: Customer, page: int) -> tuple[list[Repair], int, bool]:

@@ -1,11 +1,15 @@
 """The staff's pages about customers: the list, the card, and what is done with one."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+import json
+
+from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
 
 from .. import auth, formats
 from ..auth import me
+from ..db import db
 from ..models import Customer, get_shop
-from . import actions, forms, queries
+from ..rules import Refused
+from . import actions, erasing, exporting, forms, merging, queries
 
 bp = Blueprint("customers", __name__, url_prefix="/customers")
 
@@ -26,9 +30,8 @@ def show(customer_id):
     _leave_the_merged(customer)
     wanted = forms.Paged(request.args)
     repairs, page, has_more = queries.repairs_of(customer, wanted.page.data)
-    return render_template(
-        "customers/show.html", customer=customer, totals=totals, repairs=repairs, page=page, has_more=has_more
-    )
+    values = {"customer": customer, "totals": totals, "repairs": repairs, "page": page, "has_more": has_more}
+    return render_template("customers/show.html", merges=queries.merges(customer), **values)
 
 
 @bp.route("/<int(max=2147483647):customer_id>/edit", methods=["GET", "POST"])
@@ -48,6 +51,114 @@ def edit(customer_id):
             flash("Customer saved.")
             return redirect(url_for(".show", customer_id=customer.id), 303)
     return render_template("customers/edit.html", form=form, customer=customer), 422 if form.errors else 200
+
+
+# --- merging ------------------------------------------------------------------------------------
+
+
+@bp.route("/<int(max=2147483647):customer_id>/merge", methods=["GET", "POST"])
+def merge(customer_id):
+    """With whom to merge a customer, then what that would do; POST does it."""
+    customer, form = _get_customer(customer_id, "customers.merge"), forms.MergeForm()
+    wanted = forms.MergeQuery(request.args)
+    other_id = (form.other.data if request.method == "POST" else wanted.other.data) or 0
+    other = queries.find_customer(other_id) if other_id else None
+    if other is None:
+        return _choose_other(customer, wanted.q.data, "Choose whom to merge." if request.method == "POST" else "")
+    try:
+        plan = merging.plan(customer, other, auth.held_to())
+    except Refused as refusal:
+        return _choose_other(customer, "", str(refusal))
+    form.offer(**{field: (getattr(customer, field), getattr(other, field)) for field in merging.FIELDS})
+    error, status = "", 200
+    if request.method == "POST":
+        if form.validate():
+            try:
+                merging.merge(customer, other, by=me(), seen=form.seen.data, **form.chosen())
+            except merging.Changed:
+                db.session.rollback()
+                plan, status = merging.plan(customer, other, auth.held_to()), 409
+                error = "Something about the two has changed. This is how it stands now; look once more."
+            except Refused as refusal:
+                db.session.rollback()
+                return _choose_other(customer, "", str(refusal))
+            else:
+                flash(f"Merged. {customer.name} has all repairs of the two now.")
+                return redirect(url_for(".show", customer_id=customer.id), 303)
+        else:
+            error, status = form.first_error, 422
+    else:
+        for field in ("name", "email"):
+            # What one has and the other has not is worth keeping.
+            form[field].data = "kept" if getattr(customer, field) else "gone"
+    form.seen.data = plan.seen
+    return render_template("customers/merge.html", form=form, plan=plan, error=error), status
+
+
+def _choose_other(customer, q, error):
+    found = queries.search_present(q, customer) if q else []
+    doubles = [] if q else queries.doubles(customer)
+    values = {"customer": customer, "q": q, "found": found, "doubles": doubles, "error": error}
+    return render_template("customers/choose.html", **values), 422 if error else 200
+
+
+@bp.route("/merges/<int(max=2147483647):merge_id>/undo", methods=["GET", "POST"])
+def undo_merge(merge_id):
+    """What undoing a merge would do, or why it cannot be undone; POST undoes it."""
+    made, error = queries.get_merge(merge_id), ""
+    if request.method == "POST":
+        gone_id = made.gone_id
+        try:
+            left = merging.undo(made, by=me())
+        except Refused as refusal:
+            db.session.rollback()
+            error = str(refusal)
+        else:
+            flash("Undone: they are two customers again." + (f" Not restored: {'; '.join(left)}." if left else ""))
+            return redirect(url_for(".show", customer_id=gone_id), 303)
+    refusal = ""
+    try:
+        merging.may_undo(made)
+    except Refused as why:
+        refusal = str(why)
+    values = {"made": made, "error": error, "refusal": refusal}
+    if not refusal:
+        values |= {"back": merging.going_back(made), "left": merging.not_restored(made)}
+    return render_template("customers/undo_merge.html", **values), 422 if error else 200
+
+
+# --- what the law gives a customer --------------------------------------------------------------
+
+
+@bp.post("/<int(max=2147483647):customer_id>/export")
+def export(customer_id):
+    """Everything the shop holds about a customer, as a file. A POST, because it is noted who took it."""
+    customer = _get_customer(customer_id, "customers.export")
+    made = exporting.export(customer, get_shop(), by=me())
+    answer = Response(json.dumps(made, ensure_ascii=False, indent=2) + "\n", mimetype="application/json")
+    # The name of a file shows in lists of downloads: it says no name.
+    answer.headers["Content-Disposition"] = f'attachment; filename="customer-{customer_id}.json"'
+    return answer
+
+
+@bp.route("/<int(max=2147483647):customer_id>/erase", methods=["GET", "POST"])
+def erase(customer_id):
+    """What erasing a customer takes away and what it leaves; POST erases, once the name has been typed."""
+    customer, form, error = _get_customer(customer_id, "customers.erase"), forms.EraseForm(), ""
+    if request.method == "POST" and form.validate() and form.demand(customer.name):
+        try:
+            erasing.erase(customer, by=me())
+        except Refused as refusal:
+            db.session.rollback()
+            error = str(refusal)
+        else:
+            flash("Erased. Nothing is left that says who this customer was.")
+            return redirect(url_for(".show", customer_id=customer_id), 303)
+    plan = erasing.plan(customer)
+    nights = current_app.config["BACKUP_KEEP"] if current_app.config["BACKUP_AT"] else 0
+    values = {"customer": customer, "form": form, "plan": plan, "error": error, "nights": nights}
+    values["refusal"] = erasing.open_refusal(plan.open) if plan.open else ""
+    return render_template("customers/erase.html", **values), 422 if error or form.errors else 200
 
 
 def _get_customer(customer_id: int, doing: str) -> Customer:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from .. import formats, rules
 from ..customers import actions as customers
 from ..db import db, utcnow
-from ..models import Branch, Event, Photo, Repair, Shop, Staff, get_shop
+from ..models import Branch, Customer, Event, Photo, Repair, Shop, Staff, get_shop
 from ..rules import Kind, Refused, Role, Status
 from . import photos
 
@@ -140,6 +140,26 @@ def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, rea
     _record(repair, by, Kind.PROMISED, old=old, new=formats.iso_utc(at) if at else None, text=reason, public=True)
     repair.promised_at = at
     db.session.commit()
+
+
+def hand_over(repair: Repair, to: Customer, *, by: Staff, why: str) -> None:
+    """Makes it another customer's, who turned out to be the same person or not; for customers.merging, which commits.
+
+    The event names them by their number in our books alone: a name may have to be erased one day.
+    """
+    _record(repair, by, Kind.CUSTOMER_CHANGED, old=str(repair.customer_id), new=str(to.id), text=why)
+    repair.customer = to
+
+
+def forget_whose(repair: Repair, *, by: Staff) -> None:
+    """Takes out of a repair all that could say whose it was; for customers.erasing, which commits.
+
+    The tracking link too: whoever has the old one finds nothing.
+    """
+    repair.problem = repair.serial = repair.accessories = ""
+    repair.token, repair.intake_key = formats.new_token(), None
+    _record(repair, by, Kind.ERASED)
+    repair.public_version += 1
 
 
 def add_note(repair: Repair, text: str, *, by: Staff, version: int) -> None:

@@ -1,0 +1,85 @@
+"""All that the shop holds about one customer, for a file that goes to that customer, in words that people read."""
+
+from collections import defaultdict
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from .. import formats
+from ..activity import record
+from ..db import db, utcnow
+from ..models import Customer, Event, Photo, Repair, Shop, Staff, tracking_url
+from ..rules import Deed, Kind, Role, Status
+from . import queries
+
+
+def export(customer: Customer, shop: Shop, *, by: Staff) -> dict:
+    """The customer's data, as far as one sees it; notes in the shop's record that it was handed out, and commits."""
+    made = {
+        "Shop": shop.name,
+        "Exported": formats.iso_local(utcnow(), shop.timezone),
+        "Customer": _person(customer) | {"Customer since": formats.iso_local(customer.created_at, shop.timezone)},
+        "Also known as": [_person(merge.gone) for merge in queries.merges(customer)],
+        "Repairs": _repairs(customer, shop),
+    }
+    if by.role != Role.OWNER:
+        made["Limited to branch"] = by.branch.name
+    record.note(Deed.CUSTOMER_EXPORTED, by=by, subject=customer, branch_id=by.branch_id)
+    db.session.commit()
+    return made
+
+
+def _person(customer: Customer) -> dict:
+    return {"Name": customer.name, "Phone": customer.phone, "Email": customer.email}
+
+
+def _repairs(customer: Customer, shop: Shop) -> list[dict]:
+    repairs = queries.all_repairs_of(customer)
+    ids = select(Repair.id).where(Repair.customer_id == customer.id)
+    events, pictures = defaultdict(list), defaultdict(list)
+    query = select(Event).where(Event.repair_id.in_(ids)).options(joinedload(Event.staff)).order_by(Event.id)
+    for event in db.session.scalars(query):
+        events[event.repair_id].append(event)
+    for photo in db.session.scalars(select(Photo).where(Photo.repair_id.in_(ids)).order_by(Photo.id)):
+        pictures[photo.repair_id].append(f"{photo.name}.jpg")
+    return [_repair(repair, events[repair.id], pictures[repair.id], shop) for repair in repairs]
+
+
+def _repair(repair: Repair, events: list[Event], pictures: list[str], shop: Shop) -> dict:
+    estimate = None
+    if repair.estimate is not None:
+        estimate = f"{formats.plain_money(repair.estimate, shop.currency)} {shop.currency}"
+    return {
+        "Code": repair.code,
+        "Branch": repair.branch.name,
+        "Item": repair.item,
+        "Problem": repair.problem,
+        "Serial number or IMEI": repair.serial,
+        "Left with it": repair.accessories,
+        "Price estimate": estimate,
+        "Technician": repair.technician.name if repair.technician else None,
+        "Status": repair.stage.label,
+        "Received": formats.iso_local(repair.received_at, shop.timezone),
+        "Promised for": formats.iso_local(repair.promised_at, shop.timezone) if repair.promised_at else None,
+        "Tracking page": tracking_url(shop, repair),
+        "Photos": pictures,
+        "History": [_event(event, shop) for event in events],
+    }
+
+
+def _event(event: Event, shop: Shop) -> dict:
+    said = {
+        "When": formats.iso_local(event.at, shop.timezone),
+        "Who": event.staff.name if event.staff else "Readylight",
+        "What": event.kind.replace("_", " ").capitalize(),
+    }
+    # What was edited names fields, and who went over is a number in our books: neither is from where to where.
+    if event.kind not in {Kind.EDITED, Kind.CUSTOMER_CHANGED}:
+        said |= {key: _readable(value) for key, value in (("From", event.old), ("To", event.new)) if value}
+    if event.text:
+        said |= {"Text": event.text, "The customer can read it": event.public}
+    return said
+
+
+def _readable(value: str) -> str:
+    return Status(value).label if value in {*Status} else value
