@@ -9,7 +9,7 @@ from wtforms import Form as QueryForm
 from wtforms import RadioField, StringField, TextAreaField
 from wtforms.validators import AnyOf, Length
 
-from . import auth, sharing
+from . import auth, formats, hours, sharing
 from .activity import record
 from .auth import me
 from .db import db
@@ -156,9 +156,18 @@ def _sheets(kind: str, repair: Repair, *, is_sample: bool = False):
         print_now=query.print.data == "now",
         url=tracking,
         contact=contact(shop, repair.branch),
+        week=_week(shop, repair.branch),
         qr="" if kind == LABEL else sharing.printed_qr(tracking, paper.qr),
         counter_qr="" if kind == RECEIPT else sharing.printed_qr(counter, label_paper.qr, label="QR code for staff"),
     )
+
+
+def _week(shop: Shop, branch: Branch) -> list[tuple[str, str]]:
+    """A branch's opening hours as (days, times), such as ("Mon–Fri", "09:00–18:00"); none where it does not say."""
+    return [
+        (first[:3] if first == last else f"{first[:3]}–{last[:3]}", formats.opening_hours(spans, shop.country))
+        for first, last, spans in hours.lines(branch.hours)
+    ]
 
 
 def _made_up_repair() -> Repair:
