@@ -45,10 +45,8 @@ def test_the_receipt_says_where_what_and_how_to_follow_it(owner, shop):
     assert any(letter.isdigit() for letter in said(page)["Received"])
     assert page.one(".url").get_text() == f"https://repairs.example.com/t/{repair.token}"
     assert page.one("svg.qr").select("path")
-    assert [words(line) for line in page.all(".signatures p")] == [
-        "Left by date, signature",
-        "Collected by date, signature",
-    ]
+    lines = [words(line) for line in page.all(".signatures p")]
+    assert lines == ["Left by TH-RV-R0001 · date, signature", "Collected by TH-RV-R0001 · date, signature"]
 
 
 def test_the_receipt_says_what_was_left_what_was_promised_and_what_it_may_cost(owner, shop):
@@ -81,6 +79,14 @@ def test_a_branch_s_own_contact_is_on_its_receipt(owner):
     assert "02 999 9999" in address
     assert "Pier 3" in address
     assert "Charoen Krung" not in address
+
+
+def test_the_branch_s_opening_hours_are_on_its_receipt(owner):
+    repair = make_repair()
+    assert not owner.page(f"/repairs/{repair.code}/receipt").all(".hours")
+    branch("MN").hours = [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [[["10:00", "14:00"]], []]
+    hours = words(owner.page(f"/repairs/{repair.code}/receipt").one(".hours"))
+    assert hours == "Open Mon–Fri 09:00–13:00, 14:00–18:00 Sat 10:00–14:00 Sun Closed"
 
 
 def test_a_number_is_not_said_twice(front_desk, shop):
