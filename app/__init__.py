@@ -2,10 +2,11 @@
 
 from flask import Flask
 
-from . import auth, config, db, printing, staff, throttle, web
+from . import auth, config, db, printing, throttle, web
 from .customers import views as customers
 from .repairs import views as repairs
 from .shop import views as shop
+from .staff import views as staff
 from .tracking import views as tracking
 
 __version__ = "1.2.0"

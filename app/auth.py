@@ -12,16 +12,17 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
+from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, select
 from werkzeug.local import LocalProxy
 from wtforms import EmailField, HiddenField, PasswordField
 
 from . import formats, rules
+from .activity import record
 from .db import db, utcnow
 from .models import Shop, SignIn, Staff, get_shop
-from .rules import Role
+from .rules import Deed, Role
 from .throttle import counters, limiter, visitor
 from .web import Form, Needed, cookie_name, error_page, public, wants_panel
 
@@ -145,10 +146,11 @@ def sign_in(staff: Staff) -> None:
         # Whoever was signed in here is so no longer, with no copy of the old cookie either.
         db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     secret = secrets.token_urlsafe(32)
-    row = SignIn(token_hash=_digest(secret), staff=staff)
+    row = SignIn(token_hash=digest(secret), staff=staff, agent=_browser())
     db.session.add(row)
     db.session.flush()
     who = row.staff_id
+    record.note(Deed.SIGNED_IN, by=staff, text=row.agent, branch_id=staff.branch_id)
     db.session.commit()
     # Nothing of the session before goes on: an old cookie, or one planted, is worth nothing. But where somebody was
     # signed in here, the forms that stand open in other tabs stay good.
@@ -156,6 +158,10 @@ def sign_in(staff: Staff) -> None:
     session.permanent = True
     login_user(_SignedIn(secret, row))
     log.info("staff %s signed in from %s", who, visitor())
+
+
+def _browser() -> str:
+    return formats.browser(request.headers.get("User-Agent", ""))
 
 
 def _clear_session(*, keep_forms: bool) -> None:
@@ -170,8 +176,31 @@ def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
     log.info("the sessions of staff %s end%s", staff.id, " but for the present one" if but_this else "")
     rows = delete(SignIn).where(SignIn.staff_id == staff.id)
     if but_this:
-        rows = rows.where(SignIn.token_hash != _digest(current_user.secret))
+        rows = rows.where(SignIn.token_hash != digest(current_user.secret))
     db.session.execute(rows)
+
+
+def is_me(password: str) -> bool:
+    """Whether it is the password of whoever is signed in, asked for once more before something that matters.
+
+    Ends the transaction: the write lock must not be held while the hash is worked out.
+    """
+    known_hash = me().password_hash
+    db.session.rollback()
+    g.typed_wrong = not password_matches(password, known_hash)
+    if g.typed_wrong:
+        log.warning("staff %s typed a wrong present password", current_user.row.staff_id)
+    return not g.typed_wrong
+
+
+# For every form that asks so: whoever finds a browser signed in must not find out the password as well.
+few_guesses = limiter.shared_limit(
+    "10 per 15 minutes",
+    scope="password",
+    key_func=lambda: f"password:{me().id}",
+    methods=["POST"],
+    deduct_when=lambda answer: g.pop("typed_wrong", False),
+)
 
 
 def me() -> Staff:
@@ -181,13 +210,14 @@ def me() -> Staff:
 
 @login_manager.user_loader
 def _load(secret):
-    row = db.session.scalar(_BY_TOKEN, {"digest": _digest(secret)})
+    row = db.session.scalar(_BY_TOKEN, {"digest": digest(secret)})
     if row is None or not row.staff.active or row.created_at < utcnow() - SIGNED_IN_FOR:
         return None
     return _SignedIn(secret, row)
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """SHA-256 of a secret of at least 128 random bits, which is what is kept of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -279,7 +309,7 @@ def _give_back_try() -> None:
 # failures, then wait; a browser that signed in before has a count of its own.
 @limiter.limit(
     "10 per 15 minutes",
-    key_func=lambda: f"account:{_digest(_email())}:{_known_browser()}",
+    key_func=lambda: f"account:{digest(_email())}:{_known_browser()}",
     methods=["POST"],
 )
 @limiter.limit(
@@ -302,19 +332,35 @@ def login():
         return render_template("auth/login.html", form=form), 422
     staff = db.session.scalar(select(Staff).where(Staff.email == _email()))
     password_hash = staff.password_hash if staff and staff.active else None
+    staff_id = staff.id if staff else None
     # The transaction ends here: it must not hold the write lock while the hash is worked out.
     db.session.rollback()
     if not password_matches(form.password.data, password_hash):
         # Not what was typed: people type their password into the wrong field.
         log.warning("wrong email or password from %s", visitor())
+        # Whoever it was meant to be or not, it takes as long.
+        record.note(Deed.SIGN_IN_FAILED, by=None, subject=db.session.get(Staff, staff_id or 0), text=_browser())
+        db.session.commit()
         form.password.errors = ["Email or password is wrong."]
         return render_template("auth/login.html", form=form), 422
-    sign_in(db.session.get_one(Staff, staff.id))
     _give_back_try()
-    answer = redirect(local_path(form.next.data), 303)
+    # Read anew and locked: whoever was deactivated or given a new link in the meantime stays outside.
+    staff = db.session.get(Staff, staff_id, with_for_update={"key_share": True})
+    if staff is None or not staff.active or staff.password_hash != password_hash:
+        form.password.errors = ["Email or password is wrong."]
+        return render_template("auth/login.html", form=form), 422
+    return let_in(staff, then=form.next.data)
+
+
+def let_in(staff: Staff, *, then: str | None = None, said: str = ""):
+    """The answer to whoever has shown who they are: signed in, and on to where they were going."""
+    sign_in(staff)
+    if said:
+        flash(said)
+    answer = redirect(local_path(then), 303)
     answer.set_cookie(
         cookie_name("known"),
-        _browser_mark(_email()),
+        _browser_mark(staff.email),
         max_age=SIGNED_IN_FOR * 12,
         httponly=True,
         samesite="Lax",

@@ -334,3 +334,17 @@ def clean_text(text: str | None) -> str:
     """Several lines of text without control characters; at most one empty line between two lines."""
     lines = (clean_line(line) for line in (text or "").splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+# The first that is named in what a browser says of itself: each names those before it as well.
+_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox/", "Firefox"))
+_BROWSERS += (("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_MACHINES = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "Chromebook"))
+_MACHINES += (("Windows", "Windows"), ("Mac OS X", "Mac"), ("Linux", "Linux"))
+
+
+def browser(user_agent: str) -> str:
+    """Roughly which browser it is, as its owner knows it: "Firefox on Windows". "" when it does not say."""
+    program = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    machine = next((name for mark, name in _MACHINES if mark in user_agent), "")
+    return " on ".join(filter(None, (program, machine)))

@@ -1,4 +1,4 @@
-"""What is written down: a line or a JSON object for each thing, named for its request, without tracking addresses."""
+"""What is written down: a line or a JSON object for each thing, named for its request, without secret addresses."""
 
 import json
 import logging
@@ -112,4 +112,4 @@ class JsonLines(logging.Formatter):
 
 
 def _redacted(line: str) -> str:
-    return re.sub(r"(/t/|%2Ft%2F)[\w-]+", r"\1***", line, flags=re.IGNORECASE)
+    return re.sub(r"((?:/|%2F)(?:t|welcome)(?:/|%2F))[\w-]+", r"\1***", line, flags=re.IGNORECASE)

@@ -1,6 +1,6 @@
 """Every table: columns, relations and what can be derived from a row. No queries, no changes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import g
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, event, text
@@ -12,6 +12,8 @@ from .rules import Kind, Role, Status
 
 # Enumerations are kept as their value, in text: readable in any tool, and a new one needs no migration.
 WORD = String(20)
+# How long a link by which somebody chooses a password can be used.
+INVITED_FOR = timedelta(hours=72)
 
 
 class Shop(db.Model):
@@ -120,6 +122,11 @@ class Invitation(db.Model):
 
     staff: Mapped[Staff] = relationship(foreign_keys=staff_id)
 
+    @property
+    def ends_at(self) -> datetime:
+        """Until when it can be used."""
+        return self.created_at + INVITED_FOR
+
 
 class SignIn(db.Model):
     """A browser that is signed in. The row is the session: without it the cookie means nothing."""
@@ -128,6 +135,8 @@ class SignIn(db.Model):
     # SHA-256 of the cookie's secret: a stolen copy of the database signs nobody in.
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
+    # Roughly which browser, for its owner to know it by: formats.browser.
+    agent: Mapped[str] = mapped_column(String(40), default="", server_default=text("''"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
     staff: Mapped[Staff] = relationship(lazy="joined", innerjoin=True)

@@ -9,7 +9,7 @@ import segno
 from markupsafe import Markup
 
 from . import formats
-from .models import Repair, Shop, tracking_url
+from .models import Repair, Shop, Staff, tracking_url
 from .rules import Status
 
 _NEWS = {
@@ -46,6 +46,35 @@ def share(shop: Shop, repair: Repair) -> Share:
         sms=f"sms:{repair.customer.phone}?&body={quote(text)}",
         email=f"mailto:{quote(repair.customer.email, safe='@')}"
         f"?subject={quote(f'Your repair {repair.code} at {shop.name}')}&body={quote(text)}",
+        warning=_warning(shop.public_url),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """The ways to hand somebody the link by which they choose a password."""
+
+    url: str
+    whatsapp: str
+    email: str
+    qr: Markup
+    warning: str
+
+
+def invitation(shop: Shop, person: Staff, token: str) -> Invitation:
+    """The link of an invitation. It is a secret: whoever has it is that person."""
+    url = f"{shop.public_url}/welcome/{token}"
+    subject = f"Your way into {shop.name}"
+    text = (
+        f"Hello {person.name}, this link lets you choose your password for {shop.name}. "
+        f"It works once, within 72 hours: {url}"
+    )
+    return Invitation(
+        url=url,
+        # To nobody in particular: the shop does not keep its people's numbers.
+        whatsapp=f"https://wa.me/?text={quote(text)}",
+        email=f"mailto:{quote(person.email, safe='@')}?subject={quote(subject)}&body={quote(text)}",
+        qr=secret_qr(url, label="QR code of the invitation"),
         warning=_warning(shop.public_url),
     )
 
@@ -104,6 +133,11 @@ def printed_qr(url: str, millimetres: int, *, label: str = "QR code of the track
         title=label,
     )
     return Markup(out.getvalue().decode())  # noqa: S704 (segno's own markup; the label is escaped by it)
+
+
+def secret_qr(text: str, *, label: str) -> Markup:
+    """The same for what nobody may find later: nothing keeps it."""
+    return qr.__wrapped__(text, label=label)
 
 
 def _warning(public_url: str) -> str:

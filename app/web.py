@@ -56,6 +56,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+# Addresses that are keys.
+SECRET = ("/t/", "/welcome/")
 # Browsers heed these over https only; on a shop's plain LAN they would complain about them.
 OVER_HTTPS = [("Strict-Transport-Security", "max-age=31536000"), ("Cross-Origin-Opener-Policy", "same-origin")]
 
@@ -349,7 +351,7 @@ def _unexpected_error(error: Exception):
 def _add_headers(response):
     own = {name for name, _ in response.headers}
     response.headers.extend((name, value) for name, value in HEADERS.items() if name not in own)
-    if request.path.startswith("/t/"):
+    if request.path.startswith(SECRET):
         # Whatever the answer is: the address is a secret that neither a search engine nor another site may learn.
         response.headers["X-Robots-Tag"] = "noindex, nofollow"
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -108,11 +108,19 @@ PAGES = {
     "shop.settings_home": Page(see=EVERYONE),
     "shop.setup": Page(see=ANYONE, send=ANYONE, of=NOWHERE),
     "staff.account": Page(see=EVERYONE, send=EVERYONE),
+    "staff.deactivate": Page(send=OWNER),
     "staff.edit": Page(see=OWNER, send=OWNER),
+    "staff.end_session": Page(send=EVERYONE, of=ANOTHERS),
     "staff.index": Page(see=OWNER),
     "staff.new": Page(see=OWNER, send=OWNER),
+    # Only of somebody who was deactivated, which is for its own tests.
+    "staff.reactivate": Page(send=OWNER),
+    "staff.rename": Page(send=EVERYONE),
+    "staff.renew_link": Page(send=OWNER),
     "staff.sign_out_everywhere": Page(send=EVERYONE),
     "staff.theme": Page(send=EVERYONE),
+    # With a key that is somebody's alone.
+    "staff.welcome": Page(see=ANYONE, send=ANYONE, of=NOWHERE),
     "tracking.live": Page(see=ANYONE),
     "tracking.show": Page(see=ANYONE),
 }
@@ -166,6 +174,8 @@ def values(app, *, photo: bool = True) -> dict:
     kept, gone = repair.customer, make_customer()
     merge = merging.merge(kept, gone, by=colleague, seen=merging.plan(kept, gone).seen, **dict.fromkeys(KEPT, "kept"))
     made["merge_id"] = merge.id
+    app.test_client().be(colleague)
+    made["sign_in_id"] = db.session.scalars(select(SignIn.id).where(SignIn.staff_id == colleague.id)).first()
     return made | (_add_photo(app, repair, colleague) if photo else {"photo_id": 1, "name": "nothing"})
 
 

@@ -24,7 +24,7 @@ from wtforms.fields.core import UnboundField
 
 from app.customers import merging
 from app.db import db
-from app.models import Event, Photo, Repair, Shop, SignIn, Staff, Throttle
+from app.models import Event, Invitation, Photo, Repair, Shop, SignIn, Staff, Throttle
 from app.repairs import actions
 from app.web import Form
 
@@ -451,6 +451,7 @@ class Target:
             "kind": ["receipt", "label"],
             "name": [photo.name],
             "filename": ["css/tokens.css", "js/staff.js"],
+            "sign_in_id": list(db.session.scalars(select(SignIn.id))),
         }
 
     def _before(self, connection, cursor, statement, *_):
@@ -518,9 +519,10 @@ class Target:
 
     def mend(self, wrote: set) -> None:
         """Gives everyone back their session, role and shop, whatever was done to them; forgets failures."""
-        if wrote & {"shop", "staff", "sign_in"}:
+        if wrote & {"shop", "staff", "sign_in", "invitation"}:
             known = [row["id"] for row in self._kept[Staff]]
             db.session.execute(delete(SignIn))
+            db.session.execute(delete(Invitation))
             for model in (Shop, Staff):
                 for row in self._kept[model]:
                     db.session.execute(model.__table__.update().where(model.id == row["id"]).values(**row))

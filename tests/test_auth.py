@@ -295,18 +295,6 @@ def test_signing_out_everywhere_ends_every_session_of_one_s_own(app, ana):
     assert is_signed_in(other)
 
 
-def test_whoever_is_deactivated_is_out_at_once(app, ana):
-    narin = make_staff("technician")
-    browser = app.test_client().sign_in(narin)
-    owner = app.test_client().sign_in(ana)
-    form = {"name": narin.name, "email": narin.email, "role": "technician", "branch": str(narin.branch_id)}
-    owner.send(f"/settings/staff/{narin.id}", form)
-    assert not is_signed_in(browser)
-    assert sessions(narin) == 0
-    owner.send(f"/settings/staff/{narin.id}", form | {"active": "y"})
-    assert not is_signed_in(browser), "an ended session does not come back"
-
-
 def test_a_session_ends_by_itself_after_thirty_days(app, ana, clock):
     browser = app.test_client().sign_in(ana)
     clock.forward(days=29, hours=23)

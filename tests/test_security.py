@@ -663,18 +663,24 @@ class Day:
             connection.execute(text("ALTER TABLE gone RENAME TO event"))
 
     def ends(self):
-        self.owner.send(
-            "/settings/staff/new",
-            {
-                "name": "Narin",
-                "email": "n@example.com",
-                "role": "technician",
-                "branch": "1",
-                "password": self.secrets["password"],
-            },
-        )
+        form = {"name": "Narin", "email": "n@example.com", "role": "technician", "branch": "1"}
+        page = self.owner.page(self.owner.send("/settings/staff/new", form).location)
+        link = page.one("#access input[readonly]")["value"].replace("https://repairs.example.com", "")
+        self.secrets["invitation"] = link.rpartition("/")[2]
         narin = self.app.test_client()
+        narin.page(link)
+        narin.page(f"/login?next={link}")
+        narin.send(link, {"password": "short"}, 422)
+        narin.send(link, {"password": self.secrets["password"]})
+        # This address has tried too many links by now.
+        narin.page(link, 429)
+        narin.send("/logout")
         narin.send("/login", {"email": "n@example.com", "password": self.secrets["password"]})
         self.keep(narin, "Narin's")
         narin.page("/settings/shop", 403)
+        with self.app.app_context(), db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE invitation RENAME TO gone"))
+        self.customer.page(link, 500)
+        with self.app.app_context(), db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE gone RENAME TO invitation"))
         self.owner.send("/account/sign-out-everywhere")

@@ -183,8 +183,9 @@ def test_a_form_that_is_none_is_refused(anyone, shop, body, kind):
 
 
 def everything():
-    """Every row of the shop."""
-    rows = {table.name: db.session.execute(select(table)).all() for table in db.metadata.sorted_tables}
+    """Every row of the shop, but for the count of links that open nothing."""
+    tables = [table for table in db.metadata.sorted_tables if table.name != "throttle"]
+    rows = {table.name: db.session.execute(select(table)).all() for table in tables}
     db.session.commit()
     return rows
 

@@ -259,6 +259,22 @@ def assign(repair: Repair, technician_id: int | None, *, by: Staff, version: int
     )
 
 
+def let_go_of(person: Staff, *, by: Staff) -> int:
+    """Takes off a person's hands the open repairs that they could not be given any more; says how many.
+
+    In the caller's transaction: who leaves, or goes to another branch or to another job, leaves all of them at once.
+    """
+    theirs = select(Repair).where(Repair.technician_id == person.id, Repair.status.not_in(rules.CLOSED))
+    repairs = db.session.scalars(theirs.order_by(Repair.id).with_for_update(of=Repair)).all()
+    at_the_bench = person.active and person.role in rules.AT_THE_BENCH
+    gone = [repair for repair in repairs if not (at_the_bench and person.sees(repair.branch_id))]
+    for repair in gone:
+        before = f"{_FIELDS['technician_id']} (was: {_as_text(repair, 'technician_id')})"
+        repair.technician_id = None
+        _record(repair, by, Kind.EDITED, new="technician_id", text=before)
+    return len(gone)
+
+
 def _as_text(repair: Repair, name: str) -> str:
     if name == "technician_id":
         return repair.technician.name if repair.technician else "nobody"

@@ -22,6 +22,7 @@ COLUMNS = [
     ('branch', 'hours', TEXT, '[]'),
     ('staff', 'totp_secret', sa.String(64), ''),
     ('staff', 'totp_step', sa.BigInteger(), '0'),
+    ('sign_in', 'agent', sa.String(40), ''),
     ('customer', 'merged_at', MOMENT, None),
     ('customer', 'erased_at', MOMENT, None),
 ]

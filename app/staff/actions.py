@@ -1,0 +1,189 @@
+"""What happens to people: invited, changed, gone, back; and what they do with their own account.
+
+Each makes the change, writes it into the shop's own record, and commits, last. Whatever takes an owner away first makes
+sure that another one can still get in.
+"""
+
+from sqlalchemy import delete, select
+
+from .. import auth, formats
+from ..activity import record
+from ..db import db
+from ..models import Branch, Invitation, SignIn, Staff
+from ..repairs.actions import let_go_of
+from ..rules import Deed, Refused, Role
+from . import queries
+
+_FIELDS = {"name": "name", "email": "email", "role": "role", "branch_id": "branch"}
+
+
+# --- by the owner -------------------------------------------------------------------------------
+
+
+def invite(*, by: Staff, name: str, email: str, role: str, branch_id: int | None) -> tuple[Staff, str]:
+    """Adds a person, who has no password yet; returned with the secret of the link by which they choose one."""
+    person = Staff(name=name, email=email, role=role, branch_id=branch_id, password_hash="")
+    db.session.add(person)
+    token = _new_link(person, by)
+    record.note(Deed.STAFF_INVITED, by=by, subject=person, text=Role(role).label)
+    db.session.commit()
+    return person, token
+
+
+def change(person: Staff, *, by: Staff, **details) -> int:
+    """Changes name, email, role and branch. Says how many repairs are nobody's now, because of it.
+
+    Raises Refused when the shop would be left without an owner.
+    """
+    _hold(person)
+    changed = [name for name in _FIELDS if getattr(person, name) != details[name]]
+    if not changed:
+        db.session.rollback()
+        return 0
+    if details["role"] != Role.OWNER:
+        _demand_another_owner(person)
+    before = "; ".join(f"{_FIELDS[name]} (was: {_as_text(person, name)})" for name in changed)
+    for name in changed:
+        setattr(person, name, details[name])
+    record.note(Deed.STAFF_CHANGED, by=by, subject=person, text=before)
+    count = let_go_of(person, by=by)
+    db.session.commit()
+    return count
+
+
+def _as_text(person: Staff, name: str) -> str:
+    if name == "branch_id":
+        return db.session.get_one(Branch, person.branch_id).name if person.branch_id else "all branches"
+    return Role(person.role).label if name == "role" else getattr(person, name)
+
+
+def renew_link(person: Staff, *, by: Staff) -> str:
+    """Makes a new link, whose secret is returned; the one before ends. Who had a password has none any more, at once.
+
+    Raises Refused for oneself, for somebody who was deactivated, and for the last owner.
+    """
+    _hold(person)
+    if person.id == by.id:
+        raise Refused("Change your own password in your account.")
+    if not person.active:
+        raise Refused(f"{person.name} may not sign in. Let them in again first.")
+    had_password = bool(person.password_hash)
+    if had_password:
+        _demand_another_owner(person)
+        person.password_hash = ""
+        auth.end_sessions(person)
+    token = _new_link(person, by)
+    record.note(Deed.ACCESS_RESET if had_password else Deed.STAFF_INVITED, by=by, subject=person)
+    db.session.commit()
+    return token
+
+
+def deactivate(person: Staff, *, by: Staff) -> int:
+    """Lets somebody in no longer: sessions, password and link end, and their open repairs are nobody's. Says how many.
+
+    Raises Refused when the shop would be left without an owner.
+    """
+    _hold(person)
+    if not person.active:
+        db.session.rollback()
+        return 0
+    _demand_another_owner(person)
+    person.active, person.password_hash = False, ""
+    auth.end_sessions(person)
+    db.session.execute(delete(Invitation).where(Invitation.staff_id == person.id))
+    count = let_go_of(person, by=by)
+    record.note(Deed.STAFF_DEACTIVATED, by=by, subject=person)
+    db.session.commit()
+    return count
+
+
+def reactivate(person: Staff, *, by: Staff) -> str:
+    """Lets somebody in again, by a new link, whose secret is returned."""
+    _hold(person)
+    if person.active:
+        raise Refused(f"{person.name} may sign in already.")
+    person.active = True
+    token = _new_link(person, by)
+    record.note(Deed.STAFF_REACTIVATED, by=by, subject=person)
+    db.session.commit()
+    return token
+
+
+def _new_link(person: Staff, by: Staff) -> str:
+    token = formats.new_token()
+    db.session.flush()
+    db.session.execute(delete(Invitation).where(Invitation.staff_id == person.id))
+    db.session.add(Invitation(token_hash=auth.digest(token), staff_id=person.id, invited_by_id=by.id))
+    return token
+
+
+def _hold(person: Staff) -> None:
+    """Locks the owners and the person, and reads them again: two owners cannot each take the other's role away."""
+    # Always in this order, so that nobody waits for somebody who waits for them. Not against those who only refer to
+    # the rows, as each new event does.
+    db.session.execute(_owners().with_for_update(key_share=True)).all()
+    db.session.refresh(person, with_for_update={"key_share": True})
+
+
+def _owners():
+    # Who has yet to choose a password, or has lost it, could not get in.
+    can_get_in = Staff.active, Staff.password_hash != ""
+    return select(Staff.id).where(Staff.role == Role.OWNER, *can_get_in).order_by(Staff.id)
+
+
+def _demand_another_owner(person: Staff) -> None:
+    owners = set(db.session.scalars(_owners()))
+    if owners == {person.id}:
+        raise Refused("The shop needs an owner who can get in: make somebody else one first, and have them join.")
+
+
+# --- by oneself ---------------------------------------------------------------------------------
+
+
+def join(token_hash: str, password_hash: str) -> Staff | None:
+    """Uses a link: the person has that password from now on. None when it was used or ended a moment ago."""
+    invitation = queries.open_invitation(token_hash)
+    if invitation is None:
+        return None
+    person = db.session.get(Staff, invitation.staff_id, with_for_update={"key_share": True}, populate_existing=True)
+    # Of two who use it at the same moment, one finds it gone.
+    if db.session.execute(delete(Invitation).where(Invitation.token_hash == token_hash)).rowcount != 1:
+        db.session.rollback()
+        return None
+    person.password_hash = password_hash
+    auth.end_sessions(person)
+    record.note(Deed.STAFF_JOINED, by=person, branch_id=person.branch_id)
+    db.session.commit()
+    return person
+
+
+def rename(person: Staff, name: str) -> None:
+    """Changes one's own name."""
+    if name != person.name:
+        record.note(Deed.STAFF_CHANGED, by=person, subject=person, text=f"name (was: {person.name})")
+        person.name = name
+    db.session.commit()
+
+
+def change_password(person: Staff, password_hash: str) -> None:
+    """Gives oneself another password, and ends all sessions but this one."""
+    person.password_hash = password_hash
+    auth.end_sessions(person, but_this=True)
+    record.note(Deed.PASSWORD_CHANGED, by=person, branch_id=person.branch_id)
+    db.session.commit()
+
+
+def end_session(person: Staff, sign_in_id: int) -> bool:
+    """Ends one of one's own sessions; whether there was one."""
+    theirs = delete(SignIn).where(SignIn.id == sign_in_id, SignIn.staff_id == person.id)
+    if db.session.execute(theirs).rowcount != 1:
+        db.session.rollback()
+        return False
+    db.session.commit()
+    return True
+
+
+def end_all_sessions(person: Staff) -> None:
+    """Ends every session of one's own."""
+    auth.end_sessions(person)
+    db.session.commit()

@@ -1,0 +1,79 @@
+"""What is asked about a person, by the owner and by the person."""
+
+from wtforms import EmailField, PasswordField, SelectField, StringField, ValidationError
+from wtforms.validators import Length
+
+from .. import auth
+from ..auth import me
+from ..models import get_shop
+from ..rules import Role
+from ..web import EMAIL, Form, Needed, choices
+
+
+def _safe_password(field, *known):
+    try:
+        auth.check_password(field.data, *known, get_shop().name)
+    except ValueError as problem:
+        raise ValidationError(str(problem)) from None
+
+
+class PersonForm(Form):
+    name = StringField("Name", [Needed("What is this person called?"), Length(max=80)])
+    email = EmailField("Email", [Needed("They sign in with it."), Length(max=254), EMAIL])
+    role = SelectField("Role", choices=choices((role.value, role.label) for role in Role), default=Role.TECHNICIAN)
+    branch = SelectField("Branch", coerce=int, default=0)
+    current = PasswordField("Your own password")
+
+    def __init__(self, branches, person=None, **kwargs):
+        about = {name: getattr(person, name) for name in ("name", "email", "role")} if person else {}
+        super().__init__(data=about | {"branch": person.branch_id or 0} if person else None, **kwargs)
+        self.branch.choices = choices([(0, "All branches"), *((branch.id, branch.name) for branch in branches)])
+
+    def validate_branch(self, field):
+        if not field.data and self.role.data != Role.OWNER:
+            raise ValidationError("Only an owner works at all branches. Choose the one where this person works.")
+
+    def details(self) -> dict:
+        """The fields as they are kept."""
+        return {
+            "name": self.name.data,
+            "email": self.email.data.casefold(),
+            "role": self.role.data,
+            "branch_id": self.branch.data or None,
+        }
+
+
+class ConfirmForm(Form):
+    """Asks once more for the password of whoever is signed in, before something that matters."""
+
+    current = PasswordField("Your own password", [Needed("Type your own password, to show that it is you.")])
+
+    def __init__(self, what: str, **kwargs):
+        super().__init__(**kwargs)
+        # A page may have several such forms.
+        self.current.id = f"{what}-current"
+
+
+class WelcomeForm(Form):
+    password = PasswordField("New password", [Needed("Choose a password.")])
+
+    def __init__(self, person):
+        super().__init__()
+        self._person = person
+
+    def validate_password(self, field):
+        if field.data:
+            _safe_password(field, self._person.name, self._person.email)
+
+
+class NameForm(Form):
+    name = StringField("Name", [Needed("What are you called?"), Length(max=80)])
+
+
+class PasswordForm(Form):
+    current = PasswordField("Present password", [Needed("Type the password you have now.")])
+    password = PasswordField("New password", [Needed("Choose a password.")])
+
+    def validate_password(self, field):
+        if field.data:
+            _safe_password(field, me().name, me().email)

@@ -1,0 +1,285 @@
+"""The pages about people: all of them, one of them, the way in for who is new, and one's own account."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError, validate_csrf
+from wtforms import ValidationError
+
+from .. import auth, sharing
+from ..auth import few_guesses, me
+from ..db import db
+from ..models import Staff, get_shop
+from ..rules import Refused
+from ..throttle import count_miss
+from ..web import cookie_name, csrf, error_page, public, refuse, respond, wants_panel
+from . import actions, forms, queries
+
+bp = Blueprint("staff", __name__)
+
+
+# --- everyone -----------------------------------------------------------------------------------
+
+
+@bp.get("/settings/staff")
+def index():
+    """Everyone who signs in, or did."""
+    auth.demand("settings")
+    return render_template("staff/index.html", people=queries.people())
+
+
+@bp.route("/settings/staff/new", methods=["GET", "POST"])
+def new():
+    """The form for a new person; POST invites them."""
+    auth.demand("settings")
+    form = forms.PersonForm(queries.branches())
+    if request.method == "POST" and form.validate() and _is_unique(form, Staff()):
+        person, token = actions.invite(by=me(), **form.details())
+        _keep_for_once(person, token)
+        flash(f"{person.name} is invited. Send them the link below.")
+        return redirect(url_for(".edit", staff_id=person.id), 303)
+    return render_template("staff/new.html", form=form), 422 if form.errors else 200
+
+
+def _is_unique(form, person) -> bool:
+    if queries.email_is_taken(form.email.data, person):
+        form.email.errors = ["Somebody signs in with this address already."]
+    return not form.errors
+
+
+# --- one of them --------------------------------------------------------------------------------
+
+
+@bp.route("/settings/staff/<int(max=2147483647):staff_id>", methods=["GET", "POST"])
+@few_guesses
+def edit(staff_id):
+    """A person; POST changes name, email, role and branch."""
+    person = _get_person(staff_id)
+    form = forms.PersonForm(queries.branches(), person)
+    if request.method != "POST":
+        return render_template("staff/edit.html", **_about(person, form=form, token=_kept_for_once(person)))
+    error = ""
+    if form.validate() and _is_unique(form, person) and _may_change_email(form, person):
+        try:
+            count = actions.change(person, by=me(), **form.details())
+        except Refused as refusal:
+            db.session.rollback()
+            error = str(refusal)
+        else:
+            flash(f"{form.name.data} is saved." + _nobodys(count))
+            return redirect(url_for(".index"), 303)
+    return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422
+
+
+def _may_change_email(form, person) -> bool:
+    """A stolen session must not be enough to sign in as somebody else: their address is what they sign in with."""
+    if form.email.data.casefold() != person.email and not auth.is_me(form.current.data):
+        form.current.errors = ["To change what somebody signs in with, type your own password."]
+    return not form.errors
+
+
+def _nobodys(count: int) -> str:
+    if count == 1:
+        return " One repair is nobody’s now: give it to someone."
+    return f" {count} repairs are nobody’s now: give them to someone." if count else ""
+
+
+@bp.post("/settings/staff/<int(max=2147483647):staff_id>/link")
+@few_guesses
+def renew_link(staff_id):
+    """Makes a new link for somebody; who has a password loses it, so that asks for the owner's own."""
+    person = _get_person(staff_id)
+    form = forms.ConfirmForm("reset")
+    if person.password_hash and form.validate() and not auth.is_me(form.current.data):
+        form.current.errors = ["This is not your password."]
+    if person.password_hash and form.errors:
+        return _refuse_access(person, reset=form)
+    try:
+        token = actions.renew_link(person, by=me())
+    except Refused as refusal:
+        db.session.rollback()
+        return _refuse_access(person, failed=str(refusal))
+    return _show_link(person, token)
+
+
+@bp.post("/settings/staff/<int(max=2147483647):staff_id>/reactivate")
+def reactivate(staff_id):
+    """Lets somebody in again, by a new link."""
+    person = _get_person(staff_id)
+    try:
+        token = actions.reactivate(person, by=me())
+    except Refused as refusal:
+        db.session.rollback()
+        return _refuse_access(person, failed=str(refusal))
+    return _show_link(person, token)
+
+
+@bp.post("/settings/staff/<int(max=2147483647):staff_id>/deactivate")
+def deactivate(staff_id):
+    """Lets somebody in no longer."""
+    person = _get_person(staff_id)
+    try:
+        count = actions.deactivate(person, by=me())
+    except Refused as refusal:
+        db.session.rollback()
+        return _refuse_access(person, failed=str(refusal))
+    if person.id == me().id:
+        return auth.show_out("You have left. The shop’s history keeps your name.")
+    flash(f"{person.name} may no longer sign in." + _nobodys(count))
+    return redirect(url_for(".edit", staff_id=person.id), 303)
+
+
+def _get_person(staff_id: int) -> Staff:
+    auth.demand("settings")
+    return queries.get_person(staff_id)
+
+
+def _show_link(person, token):
+    there = url_for(".edit", staff_id=person.id)
+    if not wants_panel():
+        _keep_for_once(person, token)
+    return respond("staff/_access.html", then=there, said="A new link is made.", **_about(person, token=token))
+
+
+def _refuse_access(person, **more):
+    return refuse("staff/_access.html", "staff/edit.html", status=422, **_about(person, **more))
+
+
+def _about(person, *, form=None, error="", token="", reset=None, failed="") -> dict:
+    """What the page of a person shows. token: the secret of the link that was just made; it is nowhere else."""
+    invitation, in_hand = queries.standing(person)
+    return {
+        "person": person,
+        "form": form or forms.PersonForm(queries.branches(), person, formdata=None),
+        "error": error,
+        "failed": failed,
+        "reset": reset or forms.ConfirmForm("reset", formdata=None),
+        "link": sharing.invitation(get_shop(), person, token) if token else None,
+        "invitation": invitation,
+        "in_hand": in_hand,
+        "is_me": person.id == me().id,
+    }
+
+
+def _keep_for_once(person, token) -> None:
+    """Takes a link over to the next page, in the browser that made it; the shop keeps its hash alone."""
+    session["new_link"] = [person.id, token]
+
+
+def _kept_for_once(person) -> str:
+    staff_id, token = session.pop("new_link", (0, ""))
+    invitation = queries.invitation_of(person) if staff_id == person.id else None
+    return token if invitation and invitation.token_hash == auth.digest(token) else ""
+
+
+# --- the way in for who is new ------------------------------------------------------------------
+
+
+@bp.route("/welcome/<token>", methods=["GET", "POST"])
+@csrf.exempt
+@public
+def welcome(token):
+    """Where somebody chooses a password, for the first time or anew. Looking uses nothing: mail programs look."""
+    if request.method == "POST":
+        _check_form()
+    invitation = queries.open_invitation(auth.digest(token))
+    if invitation is None:
+        return _unknown()
+    form = forms.WelcomeForm(invitation.staff)
+    if request.method == "POST" and form.validate():
+        # Not within the transaction, which would hold the write lock while the hash is worked out.
+        db.session.rollback()
+        password_hash = auth.hash_password(form.password.data)
+        person = actions.join(auth.digest(token), password_hash)
+        if person is None:
+            return _unknown()
+        said = f"Welcome, {person.name}. From now on you sign in with {person.email} and the password you chose."
+        return auth.let_in(person, said=said)
+    values = {"form": form, "person": invitation.staff, "somebody": me() if current_user.is_authenticated else None}
+    return render_template("staff/welcome.html", **values), 422 if form.errors else 200
+
+
+def _check_form() -> None:
+    """What every other form is checked for by itself, but for the Referer, which no browser sends from here."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError as problem:
+        raise CSRFError(problem.args[0]) from None
+
+
+def _unknown():
+    """One answer for a link that was never made, was used, has ended or was replaced."""
+    if count_miss():
+        return error_page(429)
+    text = "It may have been used already, or have ended. Ask the owner of the shop for a new one."
+    return error_page(404, title="This link opens nothing", text=text)
+
+
+# --- one's own account --------------------------------------------------------------------------
+
+
+@bp.route("/account", methods=["GET", "POST"])
+@few_guesses
+def account():
+    """One's own account; POST changes the password, and ends all other sessions."""
+    form = forms.PasswordForm()
+    if request.method == "POST" and form.validate():
+        if auth.is_me(form.current.data):
+            actions.change_password(me(), auth.hash_password(form.password.data))
+            flash("Password changed. You are signed out everywhere else.")
+            return redirect(url_for(".account"), 303)
+        form.current.errors = ["This is not your present password."]
+    return _account(password=form), 422 if form.errors else 200
+
+
+@bp.post("/account/name")
+def rename():
+    """Changes one's own name."""
+    form = forms.NameForm()
+    if not form.validate():
+        return _account(name=form), 422
+    actions.rename(me(), form.name.data)
+    flash("Your name is saved.")
+    return redirect(url_for(".account"), 303)
+
+
+@bp.post("/account/sessions/<int(max=2147483647):sign_in_id>/end")
+def end_session(sign_in_id):
+    """Ends one of one's own sessions."""
+    if sign_in_id == current_user.row.id:
+        return redirect(url_for(".account"), 303)
+    if not actions.end_session(me(), sign_in_id):
+        abort(404)
+    flash("That browser is signed out.")
+    return redirect(url_for(".account"), 303)
+
+
+@bp.post("/account/sign-out-everywhere")
+def sign_out_everywhere():
+    """Ends every session of one's own, this one too."""
+    actions.end_all_sessions(me())
+    return auth.show_out("You are signed out everywhere.")
+
+
+def _account(*, password=None, name=None):
+    return render_template(
+        "staff/account.html",
+        form=password or forms.PasswordForm(formdata=None),
+        name_form=name or forms.NameForm(formdata=None, name=me().name),
+        signed_in=queries.signed_in(me()),
+        last=queries.last_sign_ins(me()),
+        here=current_user.row.id,
+    )
+
+
+@bp.post("/account/theme")
+def theme():
+    """Light, dark, or as the system says; kept in this browser."""
+    choice = request.form.get("theme", "")
+    back = auth.local_path(request.form.get("back"))
+    answer = redirect(back, 303)
+    if choice in {"light", "dark"}:
+        name, year = cookie_name("theme"), 365 * 86400
+        answer.set_cookie(name, choice, max_age=year, samesite="Lax", httponly=True, secure=request.is_secure)
+    else:
+        answer.delete_cookie(cookie_name("theme"), secure=request.is_secure)
+    return answer
