@@ -40,6 +40,8 @@ class Shop(db.Model):
     logo: Mapped[str] = mapped_column(String(16), default="", server_default=text("''"))
     logo_width: Mapped[int] = mapped_column(default=0, server_default="0")
     logo_height: Mapped[int] = mapped_column(default=0, server_default="0")
+    # "dark" for a logo that would be lost on a dark ground, "light" for one on a light ground; else "".
+    logo_tone: Mapped[str] = mapped_column(WORD, default="", server_default=text("''"))
     # What stands on receipts below all else, and what they and the labels are printed on: names of printing.PAPERS.
     terms: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
     receipt_paper: Mapped[str] = mapped_column(WORD, default="a4", server_default="a4")

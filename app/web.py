@@ -46,11 +46,27 @@ from .db import trouble, utcnow
 csrf = CSRFProtect()
 log = logging.getLogger("readylight")
 
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+def policy(**changes: str) -> str:
+    """The content security policy of a page; changes: what it needs besides, as frame_src="'self'"."""
+    rules = _POLICY | {name.replace("_", "-"): sources for name, sources in changes.items()}
+    return "; ".join(f"{name} {sources}" for name, sources in rules.items())
+
+
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": policy(),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -58,6 +74,8 @@ HEADERS = {
 }
 # Addresses that are keys.
 SECRET = ("/t/", "/welcome/")
+# Where nobody is anybody: what customers see leaves no cookie and asks for none.
+_NO_SESSION = ("/t/", "/logo/")
 # Browsers heed these over https only; on a shop's plain LAN they would complain about them.
 OVER_HTTPS = [("Strict-Transport-Security", "max-age=31536000"), ("Cross-Origin-Opener-Policy", "same-origin")]
 
@@ -92,12 +110,12 @@ class SessionCookie(SecureCookieSessionInterface):
         return serializer
 
     def open_session(self, app, request):
-        if request.path.startswith("/t/"):
+        if request.path.startswith(_NO_SESSION):
             return self.session_class()
         return super().open_session(app, request)
 
     def save_session(self, app, session, response):
-        if not request.path.startswith("/t/"):
+        if not request.path.startswith(_NO_SESSION):
             super().save_session(app, session, response)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import delete, select
 from app.customers import merging
 from app.customers.merging import FIELDS as KEPT
 from app.db import db
-from app.models import Photo, SignIn
+from app.models import Logo, Photo, SignIn, get_shop
 
 from .factories import branch, make_customer, make_repair, make_staff
 
@@ -101,12 +101,18 @@ PAGES = {
     "shop.edit_branch": Page(see=OWNER, send=OWNER),
     "shop.healthz": Page(see=ANYONE),
     "shop.home": Page(see=ANYONE),
+    "shop.logo": Page(see=ANYONE),
     "shop.new_branch": Page(see=OWNER, send=OWNER),
+    "shop.page": Page(see=OWNER, send=OWNER),
+    "shop.remove_logo": Page(send=OWNER),
     "shop.robots": Page(see=ANYONE),
     "shop.settings": Page(see=OWNER, send=OWNER),
     # Leads on to the shop's settings, which then say whose they are.
     "shop.settings_home": Page(see=EVERYONE),
+    "shop.set_logo": Page(send=OWNER),
     "shop.setup": Page(see=ANYONE, send=ANYONE, of=NOWHERE),
+    "shop.show_preview": Page(see=OWNER, send=OWNER),
+    "shop.test_address": Page(send=OWNER),
     "staff.account": Page(see=EVERYONE, send=EVERYONE),
     "staff.deactivate": Page(send=OWNER),
     "staff.edit": Page(see=OWNER, send=OWNER),
@@ -168,14 +174,17 @@ def values(app, *, photo: bool = True) -> dict:
     photo: whether there is one too; then the test has to take `folder`, which empties the pictures' folder.
     """
     repair, colleague = make_repair(status="repairing"), make_staff("technician", name="Colleague")
+    get_shop().logo, logo = "0123456789abcdef", Logo(picture=b"")
+    db.session.add(logo)
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
-    made |= {"token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
+    made |= {"logo": get_shop().logo, "token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
     made |= {"kind": "receipt", "saved_id": 1}
     kept, gone = repair.customer, make_customer()
     merge = merging.merge(kept, gone, by=colleague, seen=merging.plan(kept, gone).seen, **dict.fromkeys(KEPT, "kept"))
     made["merge_id"] = merge.id
     app.test_client().be(colleague)
     made["sign_in_id"] = db.session.scalars(select(SignIn.id).where(SignIn.staff_id == colleague.id)).first()
+    db.session.commit()
     return made | (_add_photo(app, repair, colleague) if photo else {"photo_id": 1, "name": "nothing"})
 
 

@@ -123,6 +123,7 @@ def town(app):
     for repair in db.session.scalars(select(Repair).where(Repair.id.in_(firsts))).all():
         form = {"version": repair.version, "photos": (BytesIO(file.getvalue()), "x.png")}
         app.test_client().be(owner).send(f"/repairs/{repair.code}/photos", form)
+    app.test_client().be(owner).send("/settings/page/logo", {"logo": (BytesIO(file.getvalue()), "x.png")})
     yield made
     shutil.rmtree(Path(app.config["DATA_DIR"]) / "photos", ignore_errors=True)
 

@@ -14,6 +14,7 @@ from sqlalchemy import event, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
+from app import pictures
 from app.db import db
 from app.models import Event, Photo
 from app.repairs import actions, photos
@@ -673,5 +674,5 @@ def test_the_customer_sees_nothing_of_it(owner, anyone, clock):
 
 
 def test_the_limits_are_those_of_the_design():
-    assert photos.MOST_PIXELS == 50_000_000
+    assert pictures.MOST_PIXELS == 50_000_000
     assert photos.SIDES == {"": 2000, "-small": 480}

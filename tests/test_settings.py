@@ -49,6 +49,7 @@ def lean(page):
 
 PAGES = [
     "/settings/shop",
+    "/settings/page",
     "/settings/branches",
     "/settings/branches/new",
     "/settings/branches/1",
@@ -74,6 +75,7 @@ def test_the_owner_finds_the_settings_in_the_menu(owner):
     page = owner.page(owner.page("/repairs").one('header.top a[href^="/settings"]')["href"])
     assert [tab["href"] for tab in page.all("#tabs a")] == [
         "/settings/shop",
+        "/settings/page",
         "/settings/branches",
         "/settings/paper",
         "/settings/staff",

@@ -1,14 +1,13 @@
 """The checks of the shop as it was set up: each yields what it finds, as (state, sentence)."""
 
-import http.cookies
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.request import urlopen
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .. import formats
+from .. import formats, online
 from ..config import ROOT
-from .place import OK, WARNING, WRONG, first_line
+from ..online import Found
+from .place import OK, WARNING, WRONG
 
 
 def _shop(place):
@@ -85,26 +84,15 @@ def _online(place):
     if not (place.online and place.shop):
         return
     address = place.shop[2]
-    try:
-        with urlopen(f"{address}/healthz", timeout=5) as answer:  # noqa: S310 (http or https: formats.parse_address)
-            well = answer.read(10) == b"ok\n"
-        with urlopen(f"{address}/login", timeout=5) as answer:  # noqa: S310
-            cookies = http.cookies.SimpleCookie("; ".join(answer.headers.get_all("Set-Cookie") or []))
-    except OSError as problem:
-        yield WRONG, f"{address} does not answer this machine: {first_line(problem)}."
-        return
-    if well and any(_signed_here(place.app, morsel.value) for morsel in cookies.values()):
+    found, more = online.ask(place.app, address)
+    if found == Found.HERE:
         yield OK, f"{address} is this shop"
+    elif found == Found.NOTHING:
+        yield WRONG, f"{address} does not answer this machine: {more}."
+    elif found == Found.ELSEWHERE:
+        yield WRONG, f"{address} sends everyone on to {more}: make that the public address."
     else:
         yield WRONG, f"{address} answers, but it is not this shop: another secret key, or another site."
-
-
-def _signed_here(app, cookie: str) -> bool:
-    """Whether a session cookie carries this installation's signature."""
-    try:
-        return bool(app.session_interface.get_signing_serializer(app).loads(cookie))
-    except Exception:
-        return False
 
 
 CHECKS = {

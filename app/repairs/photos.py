@@ -2,33 +2,20 @@
 
 import os
 import secrets
-import threading
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from flask import abort, current_app, send_file
-from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image
 
-from ..rules import Refused
+from .. import pictures
 
 # What one form may bring, in bytes: a dozen pictures as phones take them. And the largest file of them.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_BYTES_A_FILE = 15 * 1024 * 1024
-MOST_PIXELS = 50_000_000
 FULL, SMALL = "", "-small"
 # The side of the square, in pixels, that each size fits into.
 SIDES = {FULL: 2000, SMALL: 480}
-# These alone: each of Pillow's forty other decoders is one more that a hostile file could talk to.
-# Naming WebP's by its plugin also loads it; Pillow would load all forty to find it.
-_FORMATS = ("JPEG", "PNG", WebPImagePlugin.WebPImageFile.format)
-_HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-# A picture of fifty megapixels takes some 300 MB while it is decoded: one at a time in each process.
-_one_at_a_time = threading.Lock()
-
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-# Pillow only warns of a picture that is up to twice too large, and decodes it.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 class Picture(NamedTuple):
@@ -84,51 +71,13 @@ def _path(name: str, size: str) -> Path:
 
 
 def _store(upload, name: str) -> Picture:
-    # The name is only told to whoever sent it; it names no file of ours.
-    called = f"“{Path(upload.filename or 'The file').name[:60]}”"
-    if upload.stream.seek(0, os.SEEK_END) > MOST_BYTES_A_FILE:
-        raise Refused(f"{called} is larger than {MOST_BYTES_A_FILE // 1024**2} MB.")
-    upload.stream.seek(0)
-    with _one_at_a_time:
-        picture = _decode(upload.stream, called)
+    with pictures.one_at_a_time:
+        picture = pictures.on_white(pictures.read(upload, most_bytes=MOST_BYTES_A_FILE, side=SIDES[FULL]))
         for size, side in SIDES.items():
             copy = picture.copy()
             copy.thumbnail((side, side), Image.Resampling.LANCZOS)
             _write(copy, _path(name, size))
     return Picture(name, *picture.size)
-
-
-def _decode(stream, called: str) -> Image.Image:
-    """The pixels of a picture, shrunk to the full size, upright, on white where it is transparent. Raises Refused."""
-    head = stream.read(12)
-    stream.seek(0)
-    if head[4:8] == b"ftyp" and head[8:] in _HEIC:
-        raise Refused(f"{called} is a HEIC picture, which not every browser shows. Save it as JPEG and send that.")
-    try:
-        with Image.open(stream, formats=_FORMATS) as image:
-            if image.mode not in {"RGB", "L"}:
-                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-            # Before it is turned: a JPEG is then decoded at half its size or less.
-            image.thumbnail((SIDES[FULL], SIDES[FULL]))
-            image = _upright(image)
-            pixels = Image.new("RGB", image.size, "white")
-            pixels.paste(image, mask=image if image.mode == "RGBA" else None)
-            return pixels
-    except UnidentifiedImageError:
-        raise Refused(f"{called} is not a picture that can be read. Send JPEG, PNG or WebP.") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise Refused(f"{called} has more than {MOST_PIXELS // 10**6} megapixels. Make it smaller first.") from None
-    except Exception:
-        # What a damaged file makes Pillow raise has no end: OSError, SyntaxError, ValueError, struct.error, ...
-        raise Refused(f"{called} is damaged. Take the picture once more, or send another copy of it.") from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # What the camera wrote about the picture is damaged; the picture is not.
-        return image
 
 
 def _write(image: Image.Image, path: Path) -> None:

@@ -6,9 +6,10 @@ from .. import auth
 from ..activity import record
 from ..auth import me
 from ..db import db
-from ..models import Branch, Shop, Staff, get_shop
+from ..models import Branch, Logo, Shop, Staff, get_shop
 from ..rules import Deed, Role
 from .forms import SetupForm
+from .logo import Made
 
 
 def open_shop(form: SetupForm) -> Staff:
@@ -45,6 +46,20 @@ def change_shop(shop: Shop, details: dict) -> None:
     if changed := _change(shop, details):
         record.note(Deed.SHOP_CHANGED, by=me(), text=changed)
     shop.version += 1
+    db.session.commit()
+
+
+def set_logo(shop: Shop, made: Made | None) -> None:
+    """Gives the shop a logo, or takes it away, and commits."""
+    row = db.session.get(Logo, 1)
+    if made is None and row is not None:
+        db.session.delete(row)
+    elif made is not None:
+        db.session.add(row or (row := Logo(id=1)))
+        row.picture = made.picture
+    shop.logo, shop.logo_width, shop.logo_height, shop.logo_tone = made[1:] if made else ("", 0, 0, "")
+    shop.version += 1
+    record.note(Deed.SHOP_CHANGED, by=me(), text="logo")
     db.session.commit()
 
 

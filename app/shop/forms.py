@@ -5,10 +5,12 @@ import re
 from wtforms import (
     BooleanField,
     EmailField,
+    FileField,
     FormField,
     IntegerField,
     PasswordField,
     SelectField,
+    SelectMultipleField,
     StringField,
     TelField,
     TextAreaField,
@@ -16,10 +18,13 @@ from wtforms import (
     ValidationError,
 )
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
+from wtforms.widgets import CheckboxInput, ListWidget, TextArea
 
-from .. import auth, formats, hours
-from ..models import get_shop
+from .. import auth, formats, hours, rules
+from ..models import Shop, get_shop
+from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
+from . import preview
 
 CODE_HINT = "Two capital letters, such as MN."
 USUAL_WEEK = [[["09:00", "18:00"]]] * 5 + [[], []]
@@ -101,6 +106,69 @@ class ShopForm(ShopFields, Form):
         "Days until links end",
         [InputRequired("How many days? 0 means never."), NumberRange(0, 3650, "From 0 (never) to 3650 days.")],
     )
+
+
+DETAIL_LABELS = {
+    "item": "Item",
+    "problem": "Problem",
+    "received": "Date received",
+    "branch": "Branch",
+    "hours": "Opening hours",
+    "address": "Address",
+}
+
+
+def _sentence(status: Status) -> StringField:
+    # One line, however many it is wrapped to.
+    return StringField(status.label, [Length(max=200)], widget=TextArea())
+
+
+class PageForm(Form):
+    """What the shop says and shows on its customers' pages."""
+
+    received = _sentence(Status.RECEIVED)
+    diagnosing = _sentence(Status.DIAGNOSING)
+    waiting_parts = _sentence(Status.WAITING_PARTS)
+    repairing = _sentence(Status.REPAIRING)
+    testing = _sentence(Status.TESTING)
+    ready = _sentence(Status.READY)
+    delivered = _sentence(Status.DELIVERED)
+    cancelled = _sentence(Status.CANCELLED)
+    show = SelectMultipleField(
+        "Details",
+        choices=choices((name, DETAIL_LABELS[name]) for name in rules.DETAILS),
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+    )
+    # Whose sentence is to be ours again: the button by it.
+    default = SelectField(choices=choices([("", ""), *((status.value, status.label) for status in Status)]), default="")
+
+    def show_shop(self, shop: Shop) -> None:
+        """Fills in the page as it is kept."""
+        for status in Status:
+            self[status].data = shop.sentences.get(status, "")
+        self.show.data = [name for name in rules.DETAILS if name not in shop.hidden]
+
+    def take_default(self) -> None:
+        """Empties the sentence whose button was pressed, and what is wrong with it."""
+        if self.default.data in set(Status):
+            self[self.default.data].data = ""
+
+    def details(self) -> dict:
+        """The fields as the shop keeps them: what differs from ours, and what is left out."""
+        typed = {status.value: self[status].data for status in Status}
+        return {
+            "sentences": {name: text for name, text in typed.items() if text and text != rules.SENTENCES[Status(name)]},
+            "hidden": [name for name in rules.DETAILS if name not in (self.show.data or [])],
+        }
+
+
+class LogoForm(Form):
+    logo = FileField("Logo", [Needed("Choose a picture first.")])
+
+
+class PreviewForm(Form):
+    state = SelectField(choices=choices(preview.STATES.items()), default=preview.USUAL)
 
 
 class DayForm(Form):

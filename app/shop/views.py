@@ -2,17 +2,33 @@
 
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import auth, formats, hours
-from ..db import db
+from .. import auth, formats, hours, online, rules
+from ..auth import me
+from ..db import db, only_look
 from ..models import Branch, Repair, get_shop
+from ..rules import Refused, Status
 from ..throttle import limiter, visitor
-from ..web import now, public
+from ..tracking import answers
+from ..web import now, policy, public, refuse, respond, takes_files, wants_panel
+from . import actions, preview
+from . import logo as logos
 from .actions import change_shop, open_shop, save_branch
-from .forms import CODE_HINT, BranchForm, SetupForm, ShopForm
+from .forms import CODE_HINT, BranchForm, LogoForm, PageForm, PreviewForm, SetupForm, ShopForm
 
 bp = Blueprint("shop", __name__)
 bp.add_app_template_global(formats.timezones, "zones")
@@ -86,8 +102,142 @@ def settings():
         change_shop(shop, form.details() | {"link_days": form.link_days.data})
         flash("Settings saved.")
         return redirect(url_for(".settings"), 303)
-    reach = formats.reach(shop.public_url)
-    return render_template("shop/settings.html", form=form, reach=reach), 422 if form.errors else 200
+    return _framing(_settings_page(form), 422 if form.errors else 200)
+
+
+def _settings_page(form, test=None):
+    reach = formats.reach(get_shop().public_url)
+    return render_template("shop/settings.html", form=form, reach=reach, test=test, **PREVIEW)
+
+
+PREVIEW = {"states": preview.STATES, "usual_state": preview.USUAL}
+
+
+def _framing(page: str, status: int = 200):
+    """The answer that is a page with the preview beside it: it alone may hold a frame, and that of our own."""
+    answer = make_response(page, status)
+    answer.headers["Content-Security-Policy"] = policy(frame_src="'self'")
+    return answer
+
+
+@bp.post("/settings/shop/test")
+@limiter.limit("10 per minute", key_func=lambda: f"address:{me().id}", methods=["POST"])
+def test_address():
+    """Asks the public address that is typed whether it is this shop. Saves nothing."""
+    auth.demand("settings")
+    form = ShopForm()
+    form.offer_choices()
+    _hold_no_lock()
+    test = None
+    if form.public_url.validate(form):
+        address = formats.parse_address(form.public_url.data)
+        found = online.ask(current_app, address, patience=4)
+        db.session.rollback()
+        secure = address.startswith("https://")
+        test = {"address": address, "found": found, "reach": formats.reach(address), "secure": secure}
+    status = 200 if test else 422
+    if wants_panel():
+        return render_template("shop/_public_address.html", form=form, reach="world", test=test), status
+    return _framing(_settings_page(form, test), status)
+
+
+def _hold_no_lock():
+    """Lets go of the write lock that a POST takes: what follows writes nothing, and may take its time."""
+    db.session.rollback()
+    only_look()
+
+
+@bp.route("/settings/page", methods=["GET", "POST"])
+def page():
+    """What customers read and see on their pages."""
+    auth.demand("settings")
+    shop, form = get_shop(), PageForm()
+    if request.method != "POST":
+        form.show_shop(shop)
+    else:
+        form.take_default()
+        if form.validate():
+            change_shop(shop, form.details())
+            flash("Saved. Customers see it on their pages now.")
+            return redirect(url_for(".page"), 303)
+    return _framing(_page_page(form), 422 if form.errors else 200)
+
+
+def _page_page(form, error=""):
+    return render_template("shop/page.html", form=form, defaults=rules.SENTENCES, error=error, **PREVIEW)
+
+
+@bp.post("/settings/page/logo")
+@takes_files(logos.MOST_BYTES + 1024 * 1024)
+def set_logo():
+    """Takes a new logo."""
+    auth.demand("settings")
+    form = LogoForm()
+    try:
+        if not form.validate():
+            raise Refused(form.first_error)
+        # The picture is worked on without the lock; only the change takes it.
+        db.session.rollback()
+        made = logos.make(form.logo.data)
+    except Refused as refusal:
+        values = {"form": PageForm(None), "error": str(refusal)}
+        values["form"].show_shop(get_shop())
+        if wants_panel():
+            return refuse("shop/_logo.html", "", status=422, **values)
+        return _framing(_page_page(**values), 422)
+    finally:
+        # A large file lies on the disk until then.
+        request.close()
+    actions.set_logo(get_shop(), made)
+    return respond("shop/_logo.html", then=url_for(".page"), said="The logo is on your customers’ pages.", error="")
+
+
+@bp.post("/settings/page/logo/remove")
+def remove_logo():
+    """Takes the logo away."""
+    auth.demand("settings")
+    actions.set_logo(get_shop(), None)
+    return respond("shop/_logo.html", then=url_for(".page"), said="The logo is gone.", error="")
+
+
+@bp.get("/logo/<logo>.webp")
+@public
+def logo(logo):
+    """The shop's logo."""
+    return logos.serve(logo)
+
+
+@bp.route("/settings/preview", methods=["GET", "POST"])
+def show_preview():
+    """The customer's page about a made-up repair; POST draws it with the settings as they are typed. Saves nothing."""
+    auth.demand("settings")
+    _hold_no_lock()
+    shop, branch = get_shop(), db.session.scalars(select(Branch).order_by(Branch.id).limit(1)).one()
+    state = PreviewForm(request.form if request.method == "POST" else request.args).state
+    typed = _as_typed(ShopForm(), PageForm()) if request.method == "POST" else {}
+    view = preview.view(shop, branch, typed, state.data if state.data in preview.STATES else preview.USUAL, now())
+    answer = make_response(answers.sample(view))
+    # Shown in a frame of ours, and of nobody else's.
+    answer.headers["Content-Security-Policy"] = policy(frame_ancestors="'self'")
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return answer
+
+
+def _as_typed(form, page) -> dict:
+    """What of the two forms was sent and can be used as it is."""
+    form.offer_choices()
+    form.validate()
+    page.validate()
+    typed = {name: request.form[name] for name in ("name", "country", "timezone", "address") if name in request.form}
+    typed = {name: form[name].data for name in typed if not form[name].errors}
+    for name in ("phone", "whatsapp"):
+        if name in request.form and not form[name].errors:
+            typed[name] = form[name].data and formats.parse_phone(
+                form[name].data, form.country.data or get_shop().country
+            )
+    if Status.READY in request.form:
+        typed |= page.details()
+    return typed
 
 
 @bp.get("/settings")

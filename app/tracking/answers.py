@@ -117,15 +117,25 @@ def _draw(token: str, part: str, tag: str) -> Drawn | None:
     view = queries.view(token, tag)
     if view is None:
         return None
-    # Straight from the template: the staff's context would read the session, which this page does not have.
-    template = current_app.jinja_env.get_template(_TEMPLATES[part])
-    html = template.render(view=view, token=token, now=now(), clock=_CLOCK)
+    html = _render(view, token, part)
     drawn = Drawn(html, gzip.compress(html.encode(), 9))
     with _drawing:
         while len(_drawn) >= MOST_DRAWN:
             del _drawn[next(iter(_drawn))]
         _drawn[token, part, tag] = drawn
     return drawn
+
+
+def _render(view, token: str, part: str) -> str:
+    # Straight from the template: the staff's context would read the session, which this page does not have.
+    template = current_app.jinja_env.get_template(_TEMPLATES[part])
+    return template.render(view=view, token=token, now=now(), clock=_CLOCK)
+
+
+def sample(view) -> str:
+    """A page that is drawn for once and about no repair: it has no token, and asks for nothing again."""
+    html = _render(view, "", PAGE)
+    return _set_clock(html, view.deadline) if view.deadline else html
 
 
 def forget() -> None:

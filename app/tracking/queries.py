@@ -18,7 +18,7 @@ from ..web import now
 SHOP = QuickRead(
     select(
         *(Shop.name, Shop.country, Shop.timezone, Shop.phone, Shop.whatsapp, Shop.address),
-        *(Shop.sentences, Shop.hidden),
+        *(Shop.sentences, Shop.hidden, Shop.logo, Shop.logo_width, Shop.logo_height, Shop.logo_tone),
     ).where(Shop.id == bindparam("shop"))
 )
 REPAIR = QuickRead(
@@ -66,11 +66,26 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class Logo:
+    """The shop's logo. wide: it has the shop's name in it, as far as its shape tells."""
+
+    name: str
+    width: int
+    height: int
+    tone: str
+
+    @property
+    def wide(self) -> bool:
+        return self.width >= 2 * self.height
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything that the customer's page may show. What the shop leaves out of it is empty."""
 
     tag: str
     shop: str
+    logo: Logo | None
     branch: str
     country: str
     timezone: str
@@ -124,6 +139,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
     return View(
         tag=tag,
         shop=shop.name,
+        logo=logo_of(shop),
         branch=repair.branch if "branch" in shown else "",
         country=shop.country,
         timezone=shop.timezone,
@@ -155,6 +171,11 @@ def compose(shop, repair, events: list, tag: str) -> View:
         address=where["address"] if "address" in shown else "",
         hours=hours_of(shop, repair),
     )
+
+
+def logo_of(shop) -> Logo | None:
+    """The shop's logo, if it has one."""
+    return Logo(shop.logo, shop.logo_width, shop.logo_height, shop.logo_tone) if shop.logo else None
 
 
 def hours_of(shop, branch) -> Hours | None:

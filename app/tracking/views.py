@@ -81,6 +81,6 @@ def _gone(token):
     if "address" in shop.hidden:
         where["address"] = ""
     html = current_app.jinja_env.get_template("tracking/gone.html").render(
-        shop=shop, contact=where, hours=queries.hours_of(shop, branch)
+        shop=shop, contact=where, hours=queries.hours_of(shop, branch), logo=queries.logo_of(shop)
     )
     return Response(html, 410, headers=HEADERS, mimetype="text/html")

@@ -16,6 +16,7 @@ COLUMNS = [
     ('shop', 'logo', sa.String(16), ''),
     ('shop', 'logo_width', sa.Integer(), '0'),
     ('shop', 'logo_height', sa.Integer(), '0'),
+    ('shop', 'logo_tone', WORD, ''),
     ('shop', 'terms', TEXT, ''),
     ('shop', 'receipt_paper', WORD, 'a4'),
     ('shop', 'label_paper', WORD, '62mm'),

@@ -36,6 +36,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-fill]");
     if (!button) return;
+    event.preventDefault();
     const input = document.querySelector(button.dataset.fill);
     input.value = button.dataset.value;
     input.focus();
@@ -61,6 +62,44 @@
     const [first, ...others] = [...document.querySelectorAll(".day")].map((day) => day.querySelectorAll("input[type=time]"));
     for (const day of others) day.forEach((input, number) => (input.value = first[number].value));
   });
+
+  // Of many tabs the present one is in sight.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+  // The preview follows what is typed, and stays where it was scrolled to. Each time in a new frame, which takes the
+  // place of the old one once it is drawn: nothing flickers, and Back does not lead through it all.
+  const preview = document.getElementById("preview");
+  if (preview) {
+    const button = preview.querySelector("button");
+    let waiting;
+    const draw = () => {
+      const old = preview.querySelector("iframe");
+      const next = old.cloneNode();
+      for (const name of ["src", "loading"]) next.removeAttribute(name);
+      next.style.visibility = "hidden";
+      for (const frame of preview.querySelectorAll("iframe")) frame.name = "";
+      old.after(next);
+      next.addEventListener("load", () => {
+        if (next.contentWindow?.location.href === "about:blank") return;
+        next.contentWindow.scrollTo(0, old.contentWindow?.scrollY ?? 0);
+        for (const frame of preview.querySelectorAll("iframe")) if (frame !== next) frame.remove();
+        next.style.visibility = "";
+      });
+      button.form.requestSubmit(button);
+    };
+    const follow = (delay) => {
+      clearTimeout(waiting);
+      waiting = setTimeout(draw, delay);
+    };
+    document.addEventListener("input", (event) => event.target.form === button.form && follow(300));
+    document.addEventListener("htmx:after:swap", () => follow(0));
+    document.addEventListener("focusin", (event) => {
+      const state = event.target.dataset.state && preview.querySelector(`[value=${event.target.dataset.state}]`);
+      if (!state || state.checked) return;
+      state.checked = true;
+      follow(0);
+    });
+  }
 
   // A form that makes something is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
