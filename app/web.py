@@ -270,7 +270,8 @@ class Checked:
 
 
 # What <input type=email> takes, near enough: https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
-EMAIL = Regexp(r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$", message="This is not an email address.")
+EMAIL_PATTERN = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
+EMAIL = Regexp(EMAIL_PATTERN, message="This is not an email address.")
 
 # --- errors -------------------------------------------------------------------------------------
 

@@ -56,6 +56,60 @@ def take_in(
         raise TakenIn(before)
     _demand_there(details["technician_id"], branch)
     customer = customers.find_or_create(phone, name, email)
+    repair = _new_repair(shop, branch, customer, key, promised_at=promised_at, **details)
+    _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
+    if promised_at:
+        _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
+    if note:
+        _record(repair, by, Kind.NOTED, text=note)
+    db.session.commit()
+    return repair
+
+
+def bring_in(
+    shop: Shop,
+    branch: Branch,
+    customer: Customer,
+    *,
+    by: Staff,
+    status: Status,
+    received_at: datetime | None,
+    promised_at: datetime | None,
+    note: str,
+    key: str,
+    **details,
+) -> Repair:
+    """Takes in a repair that is under way already, from another program's list, in the caller's transaction.
+
+    The branch's row is locked. What is written down is what is known: that it was brought in now, when the list says it
+    was received, and one move to where the list says it stands.
+    """
+    repair = _new_repair(shop, branch, customer, key, promised_at=promised_at, **details)
+    _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED, text="From an imported list.")
+    if promised_at:
+        _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
+    if note:
+        _record(repair, by, Kind.NOTED, text=note)
+    for kind, to in _WAY_TO[status]:
+        _record(repair, by, kind, old=repair.status, new=to)
+        repair.paused_from = repair.status if kind == Kind.PAUSED else None
+        repair.status = to
+        repair.moved_at = repair.changed_at
+    if received_at:
+        repair.received_at = received_at
+    return repair
+
+
+# Nobody knows what a repair was through before; for parts it waits from the first step that it can be paused in.
+_WAY_TO = {
+    Status.RECEIVED: [],
+    Status.DIAGNOSING: [(Kind.ADVANCED, Status.DIAGNOSING)],
+    Status.WAITING_PARTS: [(Kind.ADVANCED, Status.DIAGNOSING), (Kind.PAUSED, Status.WAITING_PARTS)],
+    **{to: [(Kind.JUMPED, to)] for to in (Status.REPAIRING, Status.TESTING, Status.READY)},
+}
+
+
+def _new_repair(shop: Shop, branch: Branch, customer: Customer, key: str, **details) -> Repair:
     number, branch.next_number = branch.next_number, branch.next_number + 1
     repair = Repair(
         code=formats.repair_code(shop.code, branch.code, number),
@@ -64,16 +118,9 @@ def take_in(
         branch=branch,
         customer=customer,
         status=Status.RECEIVED,
-        promised_at=promised_at,
         **details,
     )
     db.session.add(repair)
-    _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
-    if promised_at:
-        _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
-    if note:
-        _record(repair, by, Kind.NOTED, text=note)
-    db.session.commit()
     return repair
 
 

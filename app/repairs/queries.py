@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from flask import abort, request
-from sqlalchemy import Select, and_, case, func, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, select, union_all
 from sqlalchemy.orm import joinedload
 
 from .. import auth, formats, rules, search
@@ -185,14 +185,36 @@ def board(wanted, shop: Shop, now: datetime) -> Board:
     """
     bounds = formats.day_bounds(shop.timezone, now)
     is_short = bool(wanted.q) and search.is_short(wanted.q)
-    shown = {wanted.show} if wanted.show in {*Status} else {*_OPEN}
-    if wanted.q and not wanted.show and not is_short:
-        shown = {*Status}
+    shown = _shown(wanted, is_short)
     page, (rows, has_more) = wanted.page, _page(wanted, shown, wanted.page, now, bounds)
     if not rows and page > 1:
         # A page that is not there any more, or never was.
         page, (rows, has_more) = 1, _page(wanted, shown, 1, now, bounds)
     return Board(rows, page, has_more, is_short, _counts(wanted, now, bounds))
+
+
+def all_wanted(columns, wanted, shop: Shop, now: datetime, *, finished: bool) -> tuple[Select, ColumnElement]:
+    """All that the board shows of what is wanted, on whichever page: the columns asked for, of repair, customer, branch
+    and technician; and the column that tells how old a row is. finished: what is finished too, whatever is asked for.
+    """
+    query = select(*columns).join(Repair.customer).join(Repair.branch).outerjoin(Repair.technician)
+    query = narrowed(query.select_from(Repair), wanted, now)
+    is_short = bool(wanted.q) and search.is_short(wanted.q)
+    if not finished:
+        query = query.where(Repair.status.in_(_shown(wanted, is_short)))
+    if wanted.show == "late":
+        query = query.where(_late(now))
+    elif wanted.show == "today":
+        query = query.where(_due_today(formats.day_bounds(shop.timezone, now)))
+    if is_short:
+        return query.where(*search.containing(Repair, wanted.q)), Repair.id
+    return search.narrowed(query, Repair, wanted.q) if wanted.q else (query, Repair.id)
+
+
+def _shown(wanted, is_short: bool) -> set[Status]:
+    if wanted.show in {*Status}:
+        return {wanted.show}
+    return {*Status} if wanted.q and not wanted.show and not is_short else {*_OPEN}
 
 
 def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repair], bool]:

@@ -1,0 +1,230 @@
+"""The dry run: what becomes of every row of a list, as things stand. Writes nothing."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+
+from sqlalchemy import select
+
+from .. import formats
+from ..customers.queries import by_phone
+from ..db import db, utcnow
+from ..models import Branch, Customer, Repair, Shop, Staff
+from ..repairs.queries import branches, technicians
+from ..rules import Status
+from ..web import EMAIL_PATTERN
+from . import reading
+
+_LONGEST = {"name": 120, "item": 120, "problem": 2000, "serial": 80, "accessories": 200, "email": 254, "note": 2000}
+_CALLED = {"serial": "serial number", "accessories": "“left with it”"}
+# A date without a time: what was promised is so until closing time, what was received came during the day.
+_EVENING, _NOON = time(18), time(12)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one row. kind: "refused", "repair" or "customer"; customer: "new", "changed", "known" or "".
+
+    says: the rest of it in words, or why it is refused. values: what the action needs.
+    """
+
+    line: int
+    kind: str
+    customer: str
+    who: str
+    phone: str
+    item: str
+    status: Status | None
+    says: str
+    values: dict = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fates of a list's rows, in its order, and the headings from which nothing was read."""
+
+    fates: list[Fate]
+    unknown: list[str]
+
+    def count(self, **wanted) -> int:
+        """How many fates are like that: count(kind="repair")."""
+        return sum(all(getattr(fate, name) == value for name, value in wanted.items()) for fate in self.fates)
+
+    @property
+    def good(self) -> list[Fate]:
+        """Those that write something."""
+        return [fate for fate in self.fates if fate.kind == "repair" or fate.customer in {"new", "changed"}]
+
+    @property
+    def refused(self) -> list[Fate]:
+        """Those that are not brought in."""
+        return [fate for fate in self.fates if fate.kind == "refused"]
+
+    @property
+    def digest(self) -> str:
+        """The same for the same fates: by it the import knows that it does what was shown."""
+        return hashlib.sha256("\n".join(map(repr, self.fates)).encode()).hexdigest()
+
+
+def plan(listed: reading.List, shop: Shop, branch_id: int) -> Plan:
+    """What would become of each row, were the list imported now by whoever is signed in.
+
+    branch_id: where those repairs go whose row names no branch.
+    """
+    planner = _Planner(listed, shop, branch_id)
+    return Plan([planner.fate(line, row) for line, row in listed.rows], listed.unknown)
+
+
+class _Planner:
+    def __init__(self, listed: reading.List, shop: Shop, branch_id: int):
+        self.listed, self.shop, self.now = listed, shop, utcnow()
+        self.branches: list[Branch] = branches()
+        self.branch = next(branch for branch in self.branches if branch.id == branch_id)
+        self.people: list[Staff] = technicians()
+        cells = [listed.cells(row) for _, row in listed.rows]
+        self.customers = self._known({number for each in cells if (number := self._number(each))})
+        self.codes = self._codes({each["code"].upper() for each in cells if each["code"]})
+        # Those whom an earlier row of this list brings: {phone: (name, email, line)}.
+        self.brought: dict[str, tuple[str, str, int]] = {}
+
+    def _number(self, cells) -> str:
+        try:
+            return self._phone(cells["phone"])
+        except ValueError:
+            return ""
+
+    def _known(self, phones: set[str]) -> dict[str, Customer]:
+        query = select(Customer)
+        found = {
+            row.phone: row
+            for part in parts(phones)
+            for row in db.session.scalars(query.where(Customer.phone.in_(part)))
+        }
+        # Whoever was merged goes on being found by their number, as the one who was kept.
+        return {phone: by_phone(phone) if row.merged_at else row for phone, row in found.items()}
+
+    def _codes(self, codes: set[str]) -> set[str]:
+        query = select(Repair.code)
+        return {code for part in parts(codes) for code in db.session.scalars(query.where(Repair.code.in_(part)))}
+
+    def fate(self, line: int, row: list[str]) -> Fate:
+        """One row's."""
+        cells = self.listed.cells(row)
+        who, item = formats.clean_line(cells["name"])[:120], formats.clean_line(cells["item"])[:120]
+        try:
+            return self._good(line, cells)
+        except ValueError as problem:
+            return Fate(line, "refused", "", who, cells["phone"][:40], item, None, str(problem))
+
+    def _good(self, line: int, cells: dict[str, str]) -> Fate:
+        texts = {name: formats.clean_line(cells[name]) for name in ("name", "email", "item", "serial", "accessories")}
+        texts |= {name: formats.clean_text(cells[name]) for name in ("problem", "note")}
+        for name, most in _LONGEST.items():
+            if len(texts[name]) > most:
+                raise ValueError(f"The {_CALLED.get(name, name)} is longer than {most} characters.")
+        if texts["email"] and not re.fullmatch(EMAIL_PATTERN, texts["email"]):
+            raise ValueError(f"“{texts['email'][:60]}” is not an email address.")
+        phone = self._phone(cells["phone"])
+        repair, says = self._repair(cells, texts) if texts["item"] or texts["problem"] else ({}, "")
+        customer, name, about = self._customer(line, phone, texts["name"], texts["email"])
+        kind, status = ("repair", repair["status"]) if repair else ("customer", None)
+        values = {"phone": phone, "name": texts["name"], "email": texts["email"], "repair": repair}
+        says = ", ".join(part for part in (says, about) if part)
+        return Fate(line, kind, customer, name, phone, texts["item"], status, says, values)
+
+    def _phone(self, written: str) -> str:
+        if not written:
+            raise ValueError("The phone number is missing: it says who the customer is.")
+        if re.search(r"\d[eE]\+?\d", written):
+            raise ValueError(f"The spreadsheet has cut the number off ({written[:20]}). Format that column as text.")
+        return formats.parse_phone(written[:60], self.shop.country)
+
+    def _customer(self, line: int, phone: str, name: str, email: str) -> tuple[str, str, str]:
+        """("new", "known" or "changed", their name, what there is to say)."""
+        if known := self.customers.get(phone):
+            if name and formats.fold(name) != formats.fold(known.name):
+                raise ValueError(f"This number belongs to {known.name}, not “{name}”.")
+            if email and not known.email and phone not in self.brought:
+                self.brought[phone] = (known.name, email, line)
+                return "changed", known.name, "the email is added"
+            return "known", known.name, ""
+        if before := self.brought.get(phone):
+            if name and formats.fold(name) != formats.fold(before[0]):
+                raise ValueError(f"Line {before[2]} says that this number is {before[0]}’s, not “{name}”.")
+            return "known", before[0], f"the customer of line {before[2]}"
+        if not name:
+            raise ValueError("The name is missing, and nobody has this number yet.")
+        self.brought[phone] = (name, email, line)
+        return "new", name, ""
+
+    def _repair(self, cells: dict[str, str], texts: dict[str, str]) -> tuple[dict, str]:
+        if cells["code"].upper() in self.codes:
+            raise ValueError(f"{cells['code'].upper()} is in this shop already.")
+        if not texts["item"]:
+            raise ValueError("The item is missing: what was brought in?")
+        if not texts["problem"]:
+            raise ValueError("The problem is missing: what is wrong with it?")
+        branch, note = self._branch(cells["branch"]), texts["note"]
+        technician, unknown = self._technician(cells["technician"], branch)
+        if cells["code"]:
+            # What it was called before is what its customer will ask by.
+            note = f"{note}\nNumber before: {formats.clean_line(cells['code'])[:40]}".strip()
+        says = [branch.name] if branch is not self.branch else []
+        says += [technician.name] if technician else []
+        says += [f"unassigned, because nobody there is called “{unknown}”"] if unknown else []
+        return {
+            "branch_id": branch.id,
+            "status": reading.status(cells["status"]),
+            "received_at": self._received(cells["received"]),
+            "promised_at": self._promised(cells["promised"]),
+            "estimate": self._estimate(cells["estimate"]),
+            "technician_id": technician.id if technician else None,
+            "note": note,
+            **{name: texts[name] for name in ("item", "problem", "serial", "accessories")},
+        }, ", ".join(says)
+
+    def _branch(self, written: str) -> Branch:
+        if not written:
+            return self.branch
+        names = (formats.fold(written), written.upper())
+        found = [branch for branch in self.branches if formats.fold(branch.name) == names[0] or branch.code == names[1]]
+        if not found:
+            raise ValueError(f"There is no branch “{written[:40]}” that you work at.")
+        return found[0]
+
+    def _technician(self, written: str, branch: Branch) -> tuple[Staff | None, str]:
+        """Who it is, or else the name that nobody has."""
+        name = formats.fold(formats.clean_line(written))
+        found = [person for person in self.people if formats.fold(person.name) == name and person.sees(branch.id)]
+        return (found[0], "") if len(found) == 1 else (None, formats.clean_line(written)[:40])
+
+    def _received(self, written: str) -> datetime | None:
+        if not written:
+            return None
+        at = reading.moment(written, self.shop.timezone, self.shop.country, at=_NOON)
+        if at > self.now + timedelta(days=1):
+            raise ValueError("It was received on a day that is yet to come.")
+        # Noon of today may be yet to come.
+        return min(at, self.now.replace(microsecond=0)) if at > self.now else at
+
+    def _promised(self, written: str) -> datetime | None:
+        if not written or formats.fold(written) in {"none", "no promise", "-"}:
+            return None
+        at = reading.moment(written, self.shop.timezone, self.shop.country, at=_EVENING)
+        if at > self.now + timedelta(days=5 * 366):
+            raise ValueError("The promise is more than five years ahead.")
+        return at
+
+    def _estimate(self, written: str) -> int | None:
+        if not written:
+            return None
+        if "-" in written:
+            raise ValueError("The estimate is less than nothing.")
+        return formats.parse_money(re.sub(r"[^\d.,' ]", "", written).strip(), self.shop.currency)
+
+
+def parts(values: set[str], size: int = 500) -> list[list[str]]:
+    """A set in parts that a statement can name: SQLite takes 32,766 values, older ones 999."""
+    ordered = sorted(values)
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]

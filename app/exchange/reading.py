@@ -1,0 +1,239 @@
+"""Reads lists that come from elsewhere: their letters, their commas, their headings, their dates. Pure.
+
+Whatever another program wrote is taken as far as it can be told what was meant; what cannot be told is refused with a
+sentence (ValueError), never guessed.
+"""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+from ..formats import fold
+from ..rules import CLOSED, Status
+
+MOST_ROWS = 5000
+MOST_BYTES = 2 * 1024 * 1024
+# No field of ours holds more; a quote that is never closed would swallow the rest of the list.
+LONGEST_CELL = 20_000
+
+# What a column is called, without its spaces and marks: in our own lists first, then in others'.
+COLUMNS = {
+    "code": "code number repaircode repairnumber ticket ticketnumber reference ref job jobnumber",
+    "status": "status state stage",
+    "item": "item device product model article equipment",
+    "problem": "problem fault issue defect complaint description faultdescription problemdescription",
+    "serial": "serialnumber serial sn imei serialno serialnumberorimei",
+    "accessories": "leftwithit accessories",
+    "name": "customer name customername client clientname fullname contact contactname",
+    "phone": "phone phonenumber telephone mobile mobilenumber mobilephone cell cellphone tel phoneno contactnumber",
+    "email": "email emailaddress mail",
+    "branch": "branch location store",
+    "technician": "technician assignedto engineer assignee",
+    "received": "received receivedat receivedon datereceived datein checkedin bookedin created createdat intakedate",
+    "promised": "promised promisedfor promise promiseddate due duedate dueon deadline readyby",
+    "estimate": "estimate priceestimate price quote cost amount total",
+    "note": "note notes internalnote internalnotes comment comments remarks",
+}
+# What we call it ourselves, in the list of what was refused.
+HEADINGS = {
+    **{field: field.capitalize() for field in COLUMNS},
+    "name": "Customer",
+    "serial": "Serial number",
+    "accessories": "Left with it",
+}
+TEMPLATE = [
+    *("Name", "Phone", "Email", "Item", "Problem", "Serial", "Left with it", "Status", "Received", "Promised"),
+    *("Estimate", "Technician", "Note"),
+]
+# A column that a list of ours has and that nothing is read from.
+IGNORED = {"statussince", "lastchange", "currency", "why"}
+_FIELDS = {heading: field for field, headings in COLUMNS.items() for heading in headings.split()}
+
+_STATUSES = {
+    Status.RECEIVED: "received new open bookedin checkedin intake pending todo",
+    Status.DIAGNOSING: "diagnosing diagnosis indiagnosis diagnostics assessing",
+    Status.WAITING_PARTS: "waitingforparts waitingparts awaitingparts partsordered onhold waitingforpart",
+    Status.REPAIRING: "repairing inrepair underrepair inprogress working workinprogress",
+    Status.TESTING: "testing qa qualitycheck qualitycontrol test",
+    Status.READY: "ready done completed finished repaired readyforcollection readyforpickup readytocollect",
+    Status.DELIVERED: "delivered collected closed pickedup returned handedback",
+    Status.CANCELLED: "cancelled canceled rejected abandoned notrepaired",
+}
+_NAMED = {name: status for status, names in _STATUSES.items() for name in names.split()}
+
+
+@dataclass(frozen=True)
+class List:
+    """What a file holds: the column of each field, headings that mean nothing here, and the rows with their lines."""
+
+    fields: dict[str, int]
+    unknown: list[str]
+    rows: list[tuple[int, list[str]]]
+
+    def cells(self, row: list[str]) -> dict[str, str]:
+        """A row's cells by field, bare; "" for what it does not have."""
+        return {
+            field: plain(row[self.fields[field]]) if self.fields.get(field, len(row)) < len(row) else ""
+            for field in COLUMNS
+        }
+
+
+def text(data: bytes) -> str:
+    """A file's letters, whichever of the usual ways they were written in."""
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise ValueError("This is a workbook. In the spreadsheet choose “Save as”, CSV, and upload that.")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _decoded(data, "utf-16")
+    # UTF-16 whose mark got lost: every other byte of Western text is a nought.
+    head = data[:2000]
+    if len(head) > 3 and head[1::2].count(0) > len(head) // 4:
+        return _decoded(data, "utf-16-le")
+    if len(head) > 3 and head[0::2].count(0) > len(head) // 4:
+        return _decoded(data, "utf-16-be")
+    if b"\x00" in data:
+        raise ValueError("This is no text. Save the list as CSV and upload that.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode(name).lstrip("\ufeff")
+    except UnicodeDecodeError:
+        raise ValueError("This file breaks off in the middle of a letter. Save it as CSV once more.") from None
+
+
+def read(written: str) -> List:
+    """The list in a text with commas, semicolons or tabs, whose first line says what is in each column."""
+    written = written.lstrip("\ufeff")
+    # Excel writes down which mark it used, on a line of its own.
+    told = re.match(r"sep=(.)\r?\n", written)
+    skipped = 1 if told else 0
+    body = written[told.end() :] if told else written
+    first = re.sub(r'"[^"]*"', "", body.lstrip("\r\n").partition("\n")[0])
+    mark = told[1] if told else max(",;\t", key=first.count)
+    rows = _rows(body, mark, skipped)
+    if not rows:
+        raise ValueError("This list is empty.")
+    fields, unknown = _headings(rows[0][1])
+    if "phone" not in fields:
+        raise ValueError(
+            "No column is called Phone. The first line must say what is in each column, and the phone number says who "
+            "a customer is."
+        )
+    if len(rows) == 1:
+        raise ValueError("There is nothing below the first line.")
+    if len(rows) - 1 > MOST_ROWS:
+        raise ValueError(f"This list has {len(rows) - 1:,} rows. Import at most {MOST_ROWS:,} at a time.")
+    return List(fields, unknown, rows[1:])
+
+
+def _rows(body: str, mark: str, skipped: int) -> list[tuple[int, list[str]]]:
+    """Every row that is not empty, with the line of the file on which it begins."""
+    reader, rows, line = csv.reader(io.StringIO(body, newline=""), delimiter=mark), [], 1 + skipped
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
+            line = reader.line_num + 1 + skipped
+    except csv.Error:
+        raise ValueError(f"Line {line} cannot be read: is a quotation mark missing?") from None
+    finally:
+        csv.field_size_limit(before)
+    return rows
+
+
+def _headings(row: list[str]) -> tuple[dict[str, int], list[str]]:
+    fields, unknown = {}, []
+    for number, heading in enumerate(row):
+        name = _bare(re.sub(r"\(.*\)", "", heading))
+        field = _FIELDS.get(name)
+        if field and field not in fields:
+            fields[field] = number
+        elif name and name not in IGNORED:
+            unknown.append(heading.strip()[:40])
+    return fields, unknown
+
+
+def plain(cell: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula."""
+    cell = cell.strip()
+    return cell[1:].strip() if re.match(r"'[=+@\t\r＝＋－＠-]", cell) else cell
+
+
+def status(written: str) -> Status:
+    """The status that a word means; received where nothing is said. Only open repairs are brought in."""
+    if not written:
+        return Status.RECEIVED
+    if (found := _NAMED.get(_bare(written))) is None:
+        labels = ", ".join(status.label for status in Status if status not in CLOSED)
+        raise ValueError(f"“{written[:40]}” is no status. Write one of: {labels}.")
+    if found in CLOSED:
+        raise ValueError(f"It is {found.label.lower()}. Only open repairs are imported.")
+    return found
+
+
+_DATES = [
+    (re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"), "ymd"),
+    (re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})"), "dmy"),
+    (re.compile(r"(\d{1,2})[-. ]+([A-Za-z]{3,9})\.?[-. ,]+(\d{4})"), "dby"),
+    (re.compile(r"([A-Za-z]{3,9})\.?[-. ]+(\d{1,2})[-. ,]+(\d{4})"), "bdy"),
+]
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_TIME = re.compile(r"[T, ]*(\d{1,2})[:.h](\d{2})(?:[:.]\d{2}(?:\.\d+)?)?\s*([ap])?\.?(?:m\.?)?", re.IGNORECASE)
+# Where the month is written before the day: https://en.wikipedia.org/wiki/List_of_date_formats_by_country
+_MONTH_FIRST = {"US", "PH", "FM", "MH", "PW", "GU", "PR"}
+
+
+def moment(written: str, zone: str, country: str, *, at: time) -> datetime:
+    """A date, with its time or else at that time of the day, in the shop's zone; in UTC."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*([+-]\d\d:?\d\d|Z)", written):
+            return datetime.fromisoformat(written).astimezone(ZoneInfo("UTC"))
+        for pattern, order in _DATES:
+            if match := pattern.match(written):
+                day = _day(dict(zip(order, match.groups(), strict=True)), country)
+                here = datetime.combine(day, _time(written[match.end() :], at), ZoneInfo(zone))
+                return here.astimezone(ZoneInfo("UTC"))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"“{written[:40]}” is no date. Write it as 2026-11-23 or 2026-11-23 18:00.")
+
+
+def _day(parts: dict[str, str], country: str) -> date:
+    month = _MONTHS.index(parts["b"][:3].lower()) + 1 if "b" in parts else int(parts["m"])
+    day = int(parts["d"])
+    if parts.keys() == {"d", "m", "y"} and len(parts["y"]) == 4 and _is_turned(parts, country):
+        day, month = month, day
+    return date(int(parts["y"]), month, day)
+
+
+def _is_turned(parts: dict[str, str], country: str) -> bool:
+    """Whether "11/23/2026" has the month first: where people write so, or where it cannot be otherwise."""
+    if next(iter(parts)) == "y":
+        return False
+    first, second = int(parts["d"]), int(parts["m"])
+    return second > 12 or (country in _MONTH_FIRST and first <= 12)
+
+
+def _time(written: str, otherwise: time) -> time:
+    if not written.strip():
+        return otherwise
+    if not (match := _TIME.fullmatch(written)):
+        raise ValueError(written)
+    hour = int(match[1])
+    if match[3]:
+        if not 1 <= hour <= 12:
+            raise ValueError(written)
+        hour = hour % 12 + (12 if match[3].lower() == "p" else 0)
+    return time(hour, int(match[2]))
+
+
+def _bare(heading: str) -> str:
+    return re.sub(r"[\W_]", "", fold(heading))
