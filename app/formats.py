@@ -37,6 +37,7 @@ def parse_phone(text: str, country: str) -> str:
     raise ValueError("This phone number has too few or too many digits. Start with + for another country.")
 
 
+@lru_cache(4096)
 def format_phone(e164: str, country: str = "") -> str:
     """E.164 as people read it: national for a number of that country, international otherwise.
 
