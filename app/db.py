@@ -102,7 +102,9 @@ def _prepare(connection, record):
     if isinstance(connection, sqlite3.Connection):
         # The driver's own BEGIN is deferred; _begin_sqlite below says it instead.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # The system has the file in its memory anyway. Two megabytes more of it for each of a hundred connections, as
+        # SQLite would keep, made no query faster.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-256"):
             connection.execute(f"PRAGMA {pragma}")
     else:
         # A web machine that lost its power in the middle of a change must not lock everyone else out of the repair.
