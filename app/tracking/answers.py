@@ -141,7 +141,6 @@ _drawn: dict[tuple[str, str, str], Drawn] = {}
 _drawing = Lock()
 
 
-
 def _draw(token: str, part: str, tag: str) -> Drawn | None:
     """Draws a page and keeps it; None if the link was replaced a moment ago. Needs a request."""
     view = queries.view(token, tag)
