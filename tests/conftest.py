@@ -272,6 +272,8 @@ def _blank_bytes() -> bytes:
 
 
 def _write_back(blank: bytes):
+    # A cursor that an exception's traceback still holds would keep its connection open under the new file.
+    gc.collect(1)
     let_go()
     file = Path(db.engine.url.database)
     for rest in ("-wal", "-shm"):
