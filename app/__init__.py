@@ -3,6 +3,7 @@
 from flask import Flask
 
 from . import auth, config, db, printing, throttle, web
+from .activity import views as activity
 from .customers import views as customers
 from .exchange import views as exchange
 from .repairs import views as repairs
@@ -40,7 +41,7 @@ def create_app(overrides: dict | None = None) -> Flask:
         from . import cli  # A worker does without the commands, and without the 20 MB that they load.
 
         cli.init_app(app)
-    for module in (shop, staff, customers, repairs, exchange, printing):
+    for module in (shop, staff, customers, repairs, exchange, printing, activity):
         app.register_blueprint(module.bp)
     web.stand_in_front(app)
     return app

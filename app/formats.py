@@ -187,6 +187,11 @@ def opening_hours(spans: list[list[str]], country: str) -> str:
     return ", ".join(f"{opens}–{closes}" for opens, closes in times) or "Closed"
 
 
+def local_day(at: datetime, zone: str, country: str, now: datetime) -> str:
+    """A day as one says it: "today", "yesterday", "Mon 23 Nov"; the year if another."""
+    return local_moment(at, zone, country, now).removesuffix(local_time(at, zone, country)).rstrip(", ")
+
+
 def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
     """A moment as one says it: "today 14:05", "tomorrow 09:00", "Mon 23 Nov, 14:05"; the year if another."""
     here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))

@@ -109,6 +109,24 @@ MOST_PHOTOS = 12
 DETAILS = ("item", "problem", "received", "branch", "hours", "address")
 MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.CANCELLED})
 
+# What happens to a repair, in the groups that a history is looked through by.
+KIND_GROUPS = {
+    "moves": ("Moves", MOVES | {Kind.RECEIVED, Kind.REVERTED}),
+    "promises": ("Promises", frozenset({Kind.PROMISED})),
+    "talk": ("Notes and updates", frozenset({Kind.NOTED, Kind.UPDATED})),
+}
+KIND_GROUPS["edits"] = ("Edits and photos", frozenset(Kind).difference(*(kinds for _, kinds in KIND_GROUPS.values())))
+# And what happens in the shop to no single repair.
+DEED_GROUPS = {
+    "sign_ins": (
+        "Sign-ins",
+        frozenset(deed for deed in Deed if deed.startswith(("sign", "password", "second", "recovery"))),
+    ),
+    "people": ("Staff", frozenset(deed for deed in Deed if deed.startswith(("staff", "access")))),
+    "customers": ("Customers", frozenset(deed for deed in Deed if deed.startswith(("customer", "merge")))),
+}
+DEED_GROUPS["shop"] = ("Shop and files", frozenset(Deed).difference(*(deeds for _, deeds in DEED_GROUPS.values())))
+
 LABELS = {
     S.RECEIVED: "Received",
     S.DIAGNOSING: "Diagnosing",

@@ -10,6 +10,7 @@ import io
 import logging
 import re
 import secrets
+from datetime import datetime
 from pathlib import Path
 
 from flask import (
@@ -490,7 +491,9 @@ FILTERS = {
     "date": lambda at, shop: formats.local_date(at, shop.timezone, shop.country),
     "full_moment": lambda at, shop: formats.full_moment(at, shop.timezone, shop.country),
     "moment": lambda at, shop: formats.local_moment(at, shop.timezone, shop.country, now()),
+    "time": lambda at, shop: formats.local_time(at, shop.timezone, shop.country),
     "iso": formats.iso_utc,
+    "from_iso": datetime.fromisoformat,
     "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),
     "phone": lambda e164, shop: formats.format_phone(e164, shop.country) if e164 else "",
     "span": formats.span,

@@ -59,6 +59,7 @@ class Page:
 
 PAGES = {
     "static": Page(see=ANYONE),
+    "activity.index": Page(see=LEADS),
     "auth.login": Page(see=ANYONE, send=ANYONE),
     "auth.logout": Page(send=EVERYONE),
     "customers.edit": Page(see=COUNTER, send=COUNTER, of=BRANCH),

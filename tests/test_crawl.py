@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
+from app.customers import merging
 from app.db import db
 from app.demo import fill as demo
-from app.models import Repair, Staff
+from app.models import Customer, Repair, Staff
 
 from . import pages
 from .conftest import Page
@@ -124,6 +125,10 @@ def town(app):
         form = {"version": repair.version, "photos": (BytesIO(file.getvalue()), "x.png")}
         app.test_client().be(owner).send(f"/repairs/{repair.code}/photos", form)
     app.test_client().be(owner).send("/settings/page/logo", {"logo": (BytesIO(file.getvalue()), "x.png")})
+    here = select(Repair.customer_id).where(Repair.branch_id == person("manager").branch_id)
+    kept, gone = db.session.scalars(select(Customer).where(Customer.id.in_(here)).order_by(Customer.id).limit(2))
+    chosen = dict.fromkeys(merging.FIELDS, "kept")
+    merging.merge(kept, gone, by=owner, seen=merging.plan(kept, gone).seen, **chosen)
     yield made
     shutil.rmtree(Path(app.config["DATA_DIR"]) / "photos", ignore_errors=True)
 
