@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from app.activity import queries, record
 from app.db import db
@@ -26,6 +26,24 @@ def lines(client, **query):
 def note(deed=Deed.SHOP_CHANGED, **values):
     record.note(deed, **({"by": None} | values))
     db.session.commit()
+
+
+@pytest.fixture
+def owner(owner):
+    """An owner whose signing in is not in the record."""
+    return forgotten(owner)
+
+
+@pytest.fixture
+def manager(manager):
+    """A manager whose signing in is not in the record."""
+    return forgotten(manager)
+
+
+def forgotten(client):
+    db.session.execute(delete(Activity.__table__))
+    db.session.commit()
+    return client
 
 
 @pytest.fixture
@@ -200,7 +218,7 @@ def test_junk_is_no_filter(owner, name):
 def fill(count, **values):
     """So many events of one repair, two at each moment, and a line of the shop's own at every third of them."""
     repair = make_repair()
-    db.session.execute(db.delete(Event.__table__))
+    db.session.execute(delete(Event.__table__))
     start = repair.received_at
     events = [
         {"repair_id": repair.id, "at": start + timedelta(seconds=number // 2), "kind": "noted", "text": f"e{number}"}

@@ -265,7 +265,7 @@ def test_a_manager_s_file_has_their_own_branch_s_repairs_and_says_so(owner, mana
 def test_that_data_was_handed_out_is_noted(manager):
     customer = make_repair().customer
     export(manager, customer)
-    noted = db.session.scalars(select(Activity)).one()
+    noted = db.session.scalars(select(Activity).where(Activity.kind == "customer_exported")).one()
     assert (noted.kind, noted.subject, noted.text) == ("customer_exported", f"customer {customer.id}", "")
     assert (noted.staff_id, noted.branch_id) == (manager.staff_id, manager.staff.branch_id)
 

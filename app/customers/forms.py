@@ -24,7 +24,9 @@ class CustomerForm(Form):
 class EraseForm(Form):
     """What has to be typed before a customer is erased."""
 
-    typed = StringField("Type it here", [Needed("Type the customer’s name, or the word ERASE."), Length(max=120)])
+    typed = StringField(
+        "To erase, type the name", [Needed("Type the customer’s name, or the word ERASE."), Length(max=120)]
+    )
 
     def demand(self, name: str) -> bool:
         """Whether it is that name, or the word; says what is missing by the field."""
