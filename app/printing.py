@@ -1,7 +1,6 @@
 """Paper: the receipt that the customer takes home, the label that stays on what they left, and how they are printed."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
@@ -40,11 +39,11 @@ class Paper:
 RECEIPTS = (
     Paper("a4", "A4", "210 × 297 mm", 36),
     Paper("letter", "Letter", "8.5 × 11 in", 36),
-    Paper("80mm", "80 mm roll", "thermal printer", 40),
+    Paper("80mm", "80\u00a0mm\u00a0roll", "thermal printer", 40),
 )
 LABELS = (
-    Paper("62mm", "62 mm roll", "62 × 29 mm", 24),
-    Paper("40x30", "40 × 30 mm", "small labels", 19),
+    Paper("62mm", "62\u00a0mm\u00a0roll", "62 × 29 mm", 24),
+    Paper("40x30", "40\u00a0×\u00a030\u00a0mm", "small labels", 19),
 )
 # By what is printed on them. On a receipt and a label together one chooses the receipt's; the label's is the shop's.
 PAPERS = {RECEIPT: RECEIPTS, LABEL: LABELS, BOTH: RECEIPTS}
@@ -183,5 +182,5 @@ def _made_up_repair() -> Repair:
         problem="The screen is cracked and the battery lasts half a day.",
         estimate=12000,
         received_at=now(),
-        promised_at=now() + timedelta(days=3),
+        promised_at=formats.pick("3_days", shop.timezone, now()),
     )

@@ -166,6 +166,7 @@ def test_it_is_one_tap_from_the_form_to_the_paper(front_desk, form):
     for number, button in enumerate(ways.select("button[name=then]"), 1):
         answer = front_desk.send("/repairs/new", form | {"then": button["value"], "key": f"{number}" * 32})
         assert answer.location == f"/repairs/TH-MN-R000{number}/{paths[button.get_text()]}?print=now"
+        assert front_desk.page(answer.location).one("#controls [role=status]").get_text().endswith("is taken in.")
     assert front_desk.send("/repairs/new", form | {"then": "https://evil.example"}).location.startswith("/repairs/")
 
 

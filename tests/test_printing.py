@@ -204,6 +204,13 @@ def test_the_dialog_opens_by_itself_only_where_somebody_asked_for_paper(front_de
         assert not front_desk.page(url + query).all("[data-print-now]")
 
 
+def test_after_the_receipt_the_label_is_printed_with_one_tap(front_desk):
+    url = f"/repairs/{make_repair().code}"
+    page = front_desk.page(f"{url}/receipt?print=now")
+    assert front_desk.page(page.one('#controls a[href*="/label"]')["href"]).one("[data-print-now]")
+    assert "print=now" not in front_desk.page(f"{url}/receipt").html
+
+
 def test_paper_of_nothing_is_not_found(front_desk):
     for kind in KINDS:
         front_desk.page(f"/repairs/TH-MN-R0099/{kind}", 404)

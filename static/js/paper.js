@@ -1,8 +1,6 @@
-// Paper: the print button, which only exists where there is a script to press it; and the dialog that opens by itself
-// where somebody asked for paper on the page before.
-const button = document.querySelector("[data-print]");
-button.hidden = false;
-button.addEventListener("click", () => print());
+// Paper: the print button, which css/paper.css only shows where there is a script to press it; and the dialog that opens
+// by itself where somebody asked for paper on the page before.
+document.querySelector("[data-print]").addEventListener("click", () => print());
 
 if (document.querySelector("[data-print-now]")) {
   // Once: neither Reload nor Back asks for it again.
