@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app import printing, sharing
 from app.db import db
 from app.models import Activity, Repair
+from app.rules import Deed
 
 from .factories import branch, make_customer, make_repair, make_staff
 
@@ -27,6 +28,11 @@ def said(page) -> dict:
 def sheets(page) -> list[str]:
     """What a page would print, each by the paper that it goes on."""
     return [next(name for name in sheet["class"] if name.startswith("paper-"))[6:] for sheet in page.all(".sheet")]
+
+
+def noted() -> list[Activity]:
+    """What the shop's own record says that was changed of the shop."""
+    return list(db.session.scalars(select(Activity).where(Activity.kind == Deed.SHOP_CHANGED)))
 
 
 # --- the receipt --------------------------------------------------------------------------------
@@ -249,7 +255,7 @@ def test_the_owner_says_what_is_printed_on_and_below(owner, shop):
     wish = {"receipt_paper": "80mm", "label_paper": "40x30", "terms": "Back up.\r\n\r\nPay."}
     assert owner.send("/settings/paper", wish, on="/settings/paper").location == "/settings/paper"
     assert (shop.receipt_paper, shop.label_paper, shop.terms) == ("80mm", "40x30", "Back up.\n\nPay.")
-    note = db.session.scalars(select(Activity)).one()
+    (note,) = noted()
     assert (note.kind, note.staff_id, note.text) == (
         "shop_changed",
         owner.staff_id,
@@ -259,7 +265,7 @@ def test_the_owner_says_what_is_printed_on_and_below(owner, shop):
 
 def test_to_save_what_stands_is_no_change(owner, shop):
     owner.send("/settings/paper", {"receipt_paper": "a4", "label_paper": "62mm", "terms": ""})
-    assert not db.session.scalars(select(Activity)).all()
+    assert noted() == []
 
 
 def test_terms_that_are_too_long_are_refused_and_kept(owner, shop):
@@ -278,7 +284,7 @@ def test_terms_that_are_too_long_are_refused_and_kept(owner, shop):
 def test_a_paper_that_there_is_not_is_refused(owner, shop, name):
     page = owner.send("/settings/paper", {"receipt_paper": "a4", "label_paper": "62mm", "terms": "", name: "a3"}, 422)
     assert page.one(f"#{name}-error").get_text() == "Choose one of these."
-    assert not db.session.scalars(select(Activity)).all()
+    assert noted() == []
 
 
 @pytest.mark.parametrize("kind", ["receipt", "label", "both"])
