@@ -55,6 +55,16 @@ def test_the_receipt_says_where_what_and_how_to_follow_it(owner, shop):
     assert lines == ["Left by TH-RV-R0001 · date, signature", "Collected by TH-RV-R0001 · date, signature"]
 
 
+def test_the_shop_s_logo_stands_over_its_name(owner, shop):
+    repair = make_repair()
+    assert not owner.page(f"/repairs/{repair.code}/receipt").all("img")
+    shop.logo, shop.logo_width, shop.logo_height, shop.logo_tone = "0123456789abcdef", 480, 120, "light"
+    page = owner.page(f"/repairs/{repair.code}/receipt")
+    assert page.one("#receipt .shop img[data-tone=light]")["src"] == "/logo/0123456789abcdef.webp"
+    assert words(page.one("#receipt .shop")) == shop.name
+    assert not owner.page(f"/repairs/{repair.code}/label").all("img")
+
+
 def test_the_receipt_says_what_was_left_what_was_promised_and_what_it_may_cost(owner, shop):
     repair = make_repair(
         serial="SN 42",
