@@ -1,24 +1,19 @@
-"""Who is asking: passwords, sign-in, the gate before every page, permissions."""
+"""Who is asking: sign-in, the gate before every page, permissions."""
 
 import hashlib
 import hmac
 import logging
 import re
 import secrets
-import threading
 from datetime import timedelta
-from functools import lru_cache
-from pathlib import Path
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, select
 from werkzeug.local import LocalProxy
-from wtforms import EmailField, HiddenField, PasswordField
+from wtforms import EmailField, HiddenField, PasswordField, StringField, ValidationError
 
-from . import formats, rules
+from . import formats, passwords, rules, second_step
 from .activity import record
 from .db import db, utcnow
 from .models import Shop, SignIn, Staff, get_shop
@@ -34,17 +29,15 @@ log = logging.getLogger("readylight")
 # would have people type passwords at the counter all day, with customers watching.
 SIGNED_IN_FOR = timedelta(days=30)
 UNUSED_FOR = timedelta(days=7)
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 200
+# Between the password and the code.
+HALFWAY_FOR = timedelta(minutes=5)
 # Read when a template first asks: the page about a broken database must not need the database.
 _SHOP = LocalProxy(get_shop)
 
 
 def init_app(app):
     """The gate, the sign-in pages, and `staff` in every template that asks."""
-    # The hash's cost: OWASP's second choice for argon2id, 19 MiB, so that a small machine bears several at once.
-    # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
-    app.config.setdefault("ARGON2", {"time_cost": 2, "memory_cost": 19456, "parallelism": 1})
+    passwords.init_app(app)
     # The cookie carries the time of its last use, signed.
     app.config["PERMANENT_SESSION_LIFETIME"] = UNUSED_FOR
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
@@ -57,71 +50,6 @@ def init_app(app):
     app.context_processor(lambda: {"staff": current_user, "shop": _SHOP})
     app.register_error_handler(rules.Forbidden, _forbidden)
     app.register_blueprint(bp)
-
-
-# --- passwords ----------------------------------------------------------------------------------
-
-
-# Each hash takes 19 MiB while it is worked out: however many knock at once, two at a time in each process.
-_two_at_a_time = threading.BoundedSemaphore(2)
-
-
-def hash_password(password: str) -> str:
-    """An argon2id hash, with its cost and salt in it."""
-    with _two_at_a_time:
-        return _hasher().hash(password)
-
-
-def password_matches(password: str, password_hash: str | None) -> bool:
-    """Whether it is the password. Takes as long when there is no hash to compare with."""
-    known_hash = password_hash or _nobodys_hash(**current_app.config["ARGON2"])
-    try:
-        with _two_at_a_time:
-            return _hasher().verify(known_hash, password) and bool(password_hash)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def check_password(password: str, *known: str) -> None:
-    """Refuses a password that is short or easily guessed, by raising ValueError with a sentence.
-
-    known: words that go with the person or the shop. No rule about kinds of characters:
-    https://pages.nist.gov/800-63-3/sp800-63b.html#memsecret
-    """
-    if len(password) < SHORTEST_PASSWORD:
-        raise ValueError(f"Use {SHORTEST_PASSWORD} characters or more. A few words in a row are easy to keep in mind.")
-    if len(password) > LONGEST_PASSWORD:
-        raise ValueError(f"Use {LONGEST_PASSWORD} characters or fewer.")
-    plain = password.casefold()
-    whole, stems = _common_passwords()
-    stem = re.sub(r"[\W\d_]", "", plain)
-    repeated = re.fullmatch(r"(.{1,6}?)\1+.{0,5}", plain) is not None
-    row = any(plain in run * 3 or plain in (run * 3)[::-1] for run in ("1234567890", "abcdefghijklmnopqrstuvwxyz"))
-    letters = _letters(plain)
-    names = {_letters(word) for text in known for word in (text, text.partition("@")[0])}
-    personal = any(len(name) > 3 and name in letters and len(letters) - len(name) < 6 for name in names)
-    if plain in whole or stem in stems or repeated or row or personal or len(set(plain)) < 5:
-        raise ValueError("This password is one of the first that others would try. Choose another.")
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]", "", text.casefold())
-
-
-def _hasher():
-    return PasswordHasher(**current_app.config["ARGON2"])
-
-
-@lru_cache
-def _nobodys_hash(**cost):
-    return PasswordHasher(**cost).hash(secrets.token_hex())
-
-
-@lru_cache
-def _common_passwords():
-    lines = (Path(__file__).parent / "common_passwords.txt").read_text().splitlines()
-    gap = lines.index("")
-    return frozenset(lines[1:gap]), frozenset(lines[gap + 1 :])
 
 
 # --- sessions -----------------------------------------------------------------------------------
@@ -187,7 +115,7 @@ def is_me(password: str) -> bool:
     """
     known_hash = me().password_hash
     db.session.rollback()
-    g.typed_wrong = not password_matches(password, known_hash)
+    g.typed_wrong = not passwords.password_matches(password, known_hash)
     if g.typed_wrong:
         log.warning("staff %s typed a wrong present password", current_user.row.staff_id)
     return not g.typed_wrong
@@ -282,14 +210,27 @@ class LoginForm(Form):
     next = HiddenField()
 
 
+class CodeForm(Form):
+    code = StringField("Code from your app")
+    recovery = StringField("Recovery code")
+
+    def validate_code(self, field):
+        if not field.data and not self.recovery.data:
+            raise ValidationError("Type the six digits that your app shows.")
+
+
 def _email() -> str:
     return formats.clean_line(request.form.get("email")).casefold()[:254]
 
 
-def _known_browser() -> str:
+def _known_browser(email: str) -> str:
     """Sets a browser that has signed in before apart from strangers, so that these cannot lock its user out."""
     known = request.cookies.get(cookie_name("known"), "")
-    return known if hmac.compare_digest(known.encode(), _browser_mark(_email()).encode()) else "stranger"
+    return known if hmac.compare_digest(known.encode(), _browser_mark(email).encode()) else "stranger"
+
+
+def _account(email: str) -> str:
+    return f"{digest(email)}:{_known_browser(email)}"
 
 
 def _browser_mark(email: str) -> str:
@@ -309,14 +250,14 @@ def _give_back_try() -> None:
 # failures, then wait; a browser that signed in before has a count of its own.
 @limiter.limit(
     "10 per 15 minutes",
-    key_func=lambda: f"account:{digest(_email())}:{_known_browser()}",
+    key_func=lambda: f"account:{_account(_email())}",
     methods=["POST"],
 )
 @limiter.limit(
     "50 per 15 minutes",
     key_func=visitor,
     methods=["POST"],
-    exempt_when=lambda: _known_browser() != "stranger",
+    exempt_when=lambda: _known_browser(_email()) != "stranger",
 )
 def login():
     """The sign-in page; POST signs in."""
@@ -335,12 +276,11 @@ def login():
     staff_id = staff.id if staff else None
     # The transaction ends here: it must not hold the write lock while the hash is worked out.
     db.session.rollback()
-    if not password_matches(form.password.data, password_hash):
+    if not passwords.password_matches(form.password.data, password_hash):
         # Not what was typed: people type their password into the wrong field.
         log.warning("wrong email or password from %s", visitor())
         # Whoever it was meant to be or not, it takes as long.
-        record.note(Deed.SIGN_IN_FAILED, by=None, subject=db.session.get(Staff, staff_id or 0), text=_browser())
-        db.session.commit()
+        _note_failure(staff_id, "wrong password")
         form.password.errors = ["Email or password is wrong."]
         return render_template("auth/login.html", form=form), 422
     _give_back_try()
@@ -352,8 +292,29 @@ def login():
     return let_in(staff, then=form.next.data)
 
 
+def _note_failure(staff_id: int | None, what: str) -> None:
+    text = ", ".join(filter(None, (what, _browser())))
+    record.note(Deed.SIGN_IN_FAILED, by=None, subject=db.session.get(Staff, staff_id or 0), text=text)
+    db.session.commit()
+
+
 def let_in(staff: Staff, *, then: str | None = None, said: str = ""):
-    """The answer to whoever has shown who they are: signed in, and on to where they were going."""
+    """The answer to whoever has shown a password: signed in and on to where they were going, or asked for a code."""
+    if not staff.totp_secret:
+        return _come_in(staff, then, said)
+    if said:
+        flash(said)
+    # Good for the next page and a few minutes alone; nobody is signed in by it.
+    session["halfway"] = {
+        "email": staff.email,
+        "password": digest(staff.password_hash),
+        "at": int(utcnow().timestamp()),
+        "then": local_path(then),
+    }
+    return redirect(url_for("auth.ask_code"), 303)
+
+
+def _come_in(staff: Staff, then: str | None, said: str = ""):
     sign_in(staff)
     if said:
         flash(said)
@@ -367,6 +328,53 @@ def let_in(staff: Staff, *, then: str | None = None, said: str = ""):
         secure=request.is_secure,
     )
     return answer
+
+
+@bp.route("/login/code", methods=["GET", "POST"])
+@public
+# Of a million codes three are right at any time, and these are other ones every half minute: ten tries of them are few.
+@limiter.limit(
+    "10 per 15 minutes",
+    key_func=lambda: f"code:{_account(session.get('halfway', {}).get('email', ''))}",
+    methods=["POST"],
+)
+def ask_code():
+    """The second step, for whoever gave the right password a moment ago; POST signs in."""
+    staff = _halfway()
+    if staff is None:
+        session.pop("halfway", None)
+        return redirect(url_for("auth.login"), 303 if request.method == "POST" else 302)
+    form, staff_id = CodeForm(), staff.id
+    if request.method == "POST" and form.validate():
+        right = second_step.passes(staff, code=form.code.data, recovery=form.recovery.data)
+        # Once more, because a recovery code takes a while: whoever was deactivated meanwhile stays outside.
+        if right and (staff := _halfway()):
+            if not form.code.data:
+                record.note(Deed.RECOVERY_CODE_USED, by=staff, branch_id=staff.branch_id)
+            answer = _come_in(staff, session["halfway"]["then"])
+            _give_back_try()
+            return answer
+        db.session.rollback()
+        log.warning("wrong code for staff %s from %s", staff_id, visitor())
+        _note_failure(staff_id, "right password, wrong code")
+        field, wrong = (form.code, _WRONG) if form.code.data else (form.recovery, _NOT_ONE)
+        field.errors = [wrong]
+    return render_template("auth/code.html", form=form), 422 if form.errors else 200
+
+
+_WRONG = "This is not the code that your app shows now. Each works once: wait for the next one."
+_NOT_ONE = "This is not one of your recovery codes that are left."
+
+
+def _halfway() -> Staff | None:
+    """Whoever gave the right password in this browser a moment ago, if it still is their password."""
+    mark = session.get("halfway", {})
+    if not 0 <= utcnow().timestamp() - mark.get("at", 0) < HALFWAY_FOR.total_seconds():
+        return None
+    query = select(Staff).where(Staff.email == mark["email"]).execution_options(populate_existing=True)
+    staff = db.session.scalar(query.with_for_update(key_share=True) if request.method == "POST" else query)
+    is_same = staff and staff.active and staff.totp_secret and digest(staff.password_hash) == mark["password"]
+    return staff if is_same else None
 
 
 @bp.post("/logout")

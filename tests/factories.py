@@ -10,7 +10,7 @@ from itertools import count
 from flask import g
 from sqlalchemy import select
 
-from app import auth
+from app import passwords
 from app.db import db
 from app.models import Branch, Customer, Repair, Shop, Staff, get_shop
 from app.repairs import actions
@@ -135,7 +135,7 @@ def _any_owner() -> Staff:
 
 @lru_cache
 def _password_hash() -> str:
-    return auth.hash_password(PASSWORD)
+    return passwords.hash_password(PASSWORD)
 
 
 def _saved(row, *more):

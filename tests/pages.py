@@ -14,6 +14,7 @@ not named gets 403, a stranger is shown the door. of: whose it is.
     SHOP      the whole shop's: a branch makes no difference
     BRANCH    a repair's or a customer's: for people of another branch it is not there (404)
     ANOTHERS  somebody's own, and here somebody else's: not there for anyone (404), whatever their role
+    HALFWAY   of whoever gave a password a moment ago: everyone else is sent back to the door
     NOWHERE   over, or only for whoever holds its key: 404 for all
 
 An address with a place in it that nobody knows yet (<int:filter_id>) also needs a real value in `values`.
@@ -45,7 +46,7 @@ COUNTER = LEADS | {"front_desk"}
 EVERYONE = frozenset(STAFF)
 ANYONE = EVERYONE | {*STRANGERS}
 
-SHOP, BRANCH, ANOTHERS, NOWHERE = "shop", "branch", "another's", "nowhere"
+SHOP, BRANCH, ANOTHERS, NOWHERE, HALFWAY = "shop", "branch", "another's", "nowhere", "halfway"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Page:
 PAGES = {
     "static": Page(see=ANYONE),
     "activity.index": Page(see=LEADS),
+    "auth.ask_code": Page(see=ANYONE, send=ANYONE, of=HALFWAY),
     "auth.login": Page(see=ANYONE, send=ANYONE),
     "auth.logout": Page(send=EVERYONE),
     "customers.edit": Page(see=COUNTER, send=COUNTER, of=BRANCH),
@@ -122,14 +124,18 @@ PAGES = {
     "shop.test_address": Page(send=OWNER),
     "staff.account": Page(see=EVERYONE, send=EVERYONE),
     "staff.deactivate": Page(send=OWNER),
+    "staff.drop_second_step": Page(send=OWNER),
     "staff.edit": Page(see=OWNER, send=OWNER),
     "staff.end_session": Page(send=EVERYONE, of=ANOTHERS),
     "staff.index": Page(see=OWNER),
     "staff.new": Page(see=OWNER, send=OWNER),
     # Only of somebody who was deactivated, which is for its own tests.
     "staff.reactivate": Page(send=OWNER),
+    "staff.recovery_codes": Page(send=EVERYONE),
     "staff.rename": Page(send=EVERYONE),
     "staff.renew_link": Page(send=OWNER),
+    "staff.second_step": Page(see=EVERYONE, send=EVERYONE),
+    "staff.second_step_off": Page(send=EVERYONE),
     "staff.sign_out_everywhere": Page(send=EVERYONE),
     "staff.theme": Page(send=EVERYONE),
     # With a key that is somebody's alone.
@@ -143,16 +149,19 @@ MAY_SEND = {name: page.send for name, page in PAGES.items() if page.send}
 # The answer when it is theirs to look at or to send: an empty form has mistakes, or is older than what it changes.
 OPEN = frozenset({200, 302, 303, 409, 422})
 DOOR = frozenset({302, 401})
+BACK = frozenset({302, 303})
 
 
 def answers(page: Page, method: str, person: str) -> frozenset[int]:
-    """The statuses that a page may answer somebody with; DOOR means that they are asked to sign in."""
+    """The statuses that a page may answer somebody with; DOOR and BACK mean that they are asked to sign in."""
     who = page.see if method == "GET" else page.send
     role = person.removesuffix(" elsewhere")
     if who is None:
         return frozenset({405})
     if role in STRANGERS and role not in who:
         return DOOR
+    if page.of == HALFWAY:
+        return BACK
     if page.of in {ANOTHERS, NOWHERE}:
         return frozenset({404})
     if page.of == BRANCH and role != person and role != "owner":

@@ -25,6 +25,8 @@ RANKS = {
     "models": 2,
     "web": 2,
     "throttle": 3,
+    "passwords": 1,
+    "second_step": 3,
     "search": 3,
     "sharing": 3,
     "pictures": 3,

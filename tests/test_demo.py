@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from app import auth, formats, rules
+from app import formats, passwords, rules
 from app.db import db, utcnow
 from app.demo import fill as demo
 from app.demo import stories, tables
@@ -317,8 +317,8 @@ def test_everyone_of_the_demo_signs_in_with_the_password_it_names(made):
     assert staff[made["login"]["email"]].role == Role.OWNER
     assert staff.keys() == {person["email"] for person in made["staff"]}
     for person in staff.values():
-        assert auth.password_matches(password, person.password_hash)
-        auth.check_password(password, person.name, person.email, tables.SHOP["name"])
+        assert passwords.password_matches(password, person.password_hash)
+        passwords.check_password(password, person.name, person.email, tables.SHOP["name"])
 
 
 def test_the_demo_tells_a_person_who_to_sign_in_as_and_three_links(made):

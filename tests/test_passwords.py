@@ -3,8 +3,8 @@
 import pytest
 from argon2 import extract_parameters
 
-from app import auth
-from app.auth import check_password, hash_password, password_matches
+from app import passwords
+from app.passwords import check_password, hash_password, password_matches
 
 KNOWN = ("Somchai Jaidee", "somchai.j@example.com", "Lamp & Bench")
 
@@ -110,5 +110,5 @@ def test_nobody_s_password_matches_nothing(kept):
 
 
 def test_it_takes_as_much_work_to_refuse_somebody_who_does_not_exist(app):
-    nobody = auth._nobodys_hash(**app.config["ARGON2"])
+    nobody = passwords._nobodys_hash(**app.config["ARGON2"])
     assert extract_parameters(nobody) == extract_parameters(hash_password("three quiet lamps"))

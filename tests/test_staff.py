@@ -422,7 +422,7 @@ def test_whoever_typed_the_right_password_while_it_was_reset_stays_outside(app, 
         db.session.commit()
         return True
 
-    monkeypatch.setattr("app.auth.password_matches", meanwhile)
+    monkeypatch.setattr("app.passwords.password_matches", meanwhile)
     assert browser.post("/login", data=form).status_code == 422
     assert count(SignIn) == 1, "the owner's"
 
@@ -573,7 +573,7 @@ def test_the_account_shows_the_last_sign_ins_and_what_failed(app, technician):
     app.test_client().send("/login", {"email": "nobody@example.com", "password": "wrong"}, 422)
     lines = [line.get_text(" ", strip=True) for line in technician.page("/account").all(".last li")]
     assert len(lines) == 3
-    assert lines[1].endswith("Safari on iPhone wrong password")
+    assert lines[1].endswith("wrong password, Safari on iPhone")
     assert not [line for line in (lines[0], lines[2]) if "wrong password" in line]
 
 
@@ -581,4 +581,4 @@ def test_a_sign_in_that_failed_is_written_down_without_what_was_typed(app, shop)
     ana = make_staff("owner", email="ana@example.com")
     for email in ("ana@example.com", "nobody@example.com"):
         app.test_client().send("/login", {"email": email, "password": "my other password"}, 422)
-    assert deeds(Deed.SIGN_IN_FAILED) == [(None, f"staff {ana.id}", ""), (None, "", "")]
+    assert deeds(Deed.SIGN_IN_FAILED) == [(None, f"staff {ana.id}", "wrong password"), (None, "", "wrong password")]

@@ -14,7 +14,7 @@ from functools import cache
 
 from sqlalchemy import Connection, func, select
 
-from .. import auth, formats, rules
+from .. import formats, passwords, rules
 from ..db import db, utcnow
 from ..models import Branch, Customer, Event, Repair, Shop, Staff, customer_search, repair_search
 from ..rules import Kind, Role, Status
@@ -49,7 +49,7 @@ def fill(count: int, *, public_url: str) -> dict:
     Gives the owner's sign-in, the staff (one password for all), and up to 50 repairs: those written by
     hand, then the newest. Raises NotEmpty.
     """
-    password_hash = auth.hash_password(PASSWORD)
+    password_hash = passwords.hash_password(PASSWORD)
     _demand_empty()
     clock = Clock(utcnow())
     book = Book(visits(count, clock), clock)

@@ -2,7 +2,7 @@
 
 from flask import abort
 
-from .. import auth
+from .. import auth, passwords
 from ..activity import record
 from ..auth import me
 from ..db import db
@@ -17,7 +17,7 @@ def open_shop(form: SetupForm) -> Staff:
     details = form.details()
     # "Same as phone" is what an empty WhatsApp number means here; the settings can empty it again.
     details["whatsapp"] = details["whatsapp"] or details["phone"]
-    password_hash = auth.hash_password(form.password.data)
+    password_hash = passwords.hash_password(form.password.data)
     if auth.owner_exists():
         abort(404)
     branch = Branch(name=form.branch_name.data, code=form.branch_code.data)

@@ -20,7 +20,7 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from wtforms.widgets import CheckboxInput, ListWidget, TextArea
 
-from .. import auth, formats, hours, rules
+from .. import formats, hours, passwords, rules
 from ..models import Shop, get_shop
 from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
@@ -96,7 +96,7 @@ class SetupForm(ShopFields, Form):
 
     def validate_password(self, field):
         try:
-            auth.check_password(field.data, self.email.data, self.owner_name.data, self.name.data)
+            passwords.check_password(field.data, self.email.data, self.owner_name.data, self.name.data)
         except ValueError as problem:
             raise ValidationError(str(problem)) from None
 

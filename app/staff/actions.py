@@ -6,7 +6,7 @@ sure that another one can still get in.
 
 from sqlalchemy import delete, select
 
-from .. import auth, formats
+from .. import auth, formats, second_step
 from ..activity import record
 from ..db import db
 from ..models import Branch, Invitation, SignIn, Staff
@@ -170,6 +170,37 @@ def change_password(person: Staff, password_hash: str) -> None:
     person.password_hash = password_hash
     auth.end_sessions(person, but_this=True)
     record.note(Deed.PASSWORD_CHANGED, by=person, branch_id=person.branch_id)
+    db.session.commit()
+
+
+def turn_on_second_step(person: Staff, secret: str, step: int, hashes: list[str]) -> None:
+    """Asks oneself for a code at every sign-in from now on.
+
+    step: the one whose code was typed just now, and is used up by it. hashes: of the recovery codes. All sessions but
+    this one end: whoever is in already did not show a code.
+    """
+    person.totp_secret, person.totp_step = secret, step
+    second_step.keep_recovery_codes(person, hashes)
+    auth.end_sessions(person, but_this=True)
+    record.note(Deed.SECOND_STEP_ON, by=person, subject=person, branch_id=person.branch_id)
+    db.session.commit()
+
+
+def turn_off_second_step(person: Staff, *, by: Staff) -> None:
+    """A password is enough again; the recovery codes are gone."""
+    if person.totp_secret:
+        person.totp_secret = ""
+        second_step.keep_recovery_codes(person, [])
+        # An owner's doing is for owners to see.
+        branch_id = person.branch_id if by is person else None
+        record.note(Deed.SECOND_STEP_OFF, by=by, subject=person, branch_id=branch_id)
+    db.session.commit()
+
+
+def renew_recovery_codes(person: Staff, hashes: list[str]) -> None:
+    """Puts new recovery codes in the place of one's own."""
+    second_step.keep_recovery_codes(person, hashes)
+    record.note(Deed.CODES_RENEWED, by=person, subject=person, branch_id=person.branch_id)
     db.session.commit()
 
 

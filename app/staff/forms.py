@@ -1,9 +1,9 @@
 """What is asked about a person, by the owner and by the person."""
 
-from wtforms import EmailField, PasswordField, SelectField, StringField, ValidationError
+from wtforms import EmailField, HiddenField, PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import Length
 
-from .. import auth
+from .. import passwords, second_step
 from ..auth import me
 from ..models import get_shop
 from ..rules import Role
@@ -12,7 +12,7 @@ from ..web import EMAIL, Form, Needed, choices
 
 def _safe_password(field, *known):
     try:
-        auth.check_password(field.data, *known, get_shop().name)
+        passwords.check_password(field.data, *known, get_shop().name)
     except ValueError as problem:
         raise ValidationError(str(problem)) from None
 
@@ -64,6 +64,16 @@ class WelcomeForm(Form):
     def validate_password(self, field):
         if field.data:
             _safe_password(field, self._person.name, self._person.email)
+
+
+class SecondStepForm(Form):
+    secret = HiddenField()
+    code = StringField("Code that the app shows", [Needed("Type the six digits that the app shows.")])
+    current = PasswordField("Your password", [Needed("Type the password you sign in with.")])
+
+    def validate_secret(self, field):
+        if not second_step.is_secret(field.data):
+            raise ValidationError("Load the page again.")
 
 
 class NameForm(Form):

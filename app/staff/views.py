@@ -5,7 +5,8 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from wtforms import ValidationError
 
-from .. import auth, sharing
+from .. import auth, passwords, sharing
+from .. import second_step as codes_of
 from ..auth import few_guesses, me
 from ..db import db
 from ..models import Staff, get_shop
@@ -101,6 +102,22 @@ def renew_link(staff_id):
     return _show_link(person, token)
 
 
+@bp.post("/settings/staff/<int(max=2147483647):staff_id>/drop-second-step")
+@few_guesses
+def drop_second_step(staff_id):
+    """Lets somebody who lost their phone in with their password alone; asks for the owner's own."""
+    person = _get_person(staff_id)
+    form = forms.ConfirmForm("drop")
+    if form.validate() and not auth.is_me(form.current.data):
+        form.current.errors = ["This is not your password."]
+    if form.errors:
+        return _refuse_access(person, drop=form)
+    actions.turn_off_second_step(person, by=me())
+    said = f"{person.name} signs in with a password alone."
+    there = url_for(".edit", staff_id=person.id)
+    return respond("staff/_access.html", then=there, said=said, **_about(person))
+
+
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/reactivate")
 def reactivate(staff_id):
     """Lets somebody in again, by a new link."""
@@ -144,7 +161,7 @@ def _refuse_access(person, **more):
     return refuse("staff/_access.html", "staff/edit.html", status=422, **_about(person, **more))
 
 
-def _about(person, *, form=None, error="", token="", reset=None, failed="") -> dict:
+def _about(person, *, form=None, error="", token="", reset=None, drop=None, failed="") -> dict:
     """What the page of a person shows. token: the secret of the link that was just made; it is nowhere else."""
     invitation, in_hand = queries.standing(person)
     return {
@@ -152,6 +169,7 @@ def _about(person, *, form=None, error="", token="", reset=None, failed="") -> d
         "form": form or forms.PersonForm(queries.branches(), person, formdata=None),
         "error": error,
         "failed": failed,
+        "drop": drop or forms.ConfirmForm("drop", formdata=None),
         "reset": reset or forms.ConfirmForm("reset", formdata=None),
         "link": sharing.invitation(get_shop(), person, token) if token else None,
         "invitation": invitation,
@@ -188,7 +206,7 @@ def welcome(token):
     if request.method == "POST" and form.validate():
         # Not within the transaction, which would hold the write lock while the hash is worked out.
         db.session.rollback()
-        password_hash = auth.hash_password(form.password.data)
+        password_hash = passwords.hash_password(form.password.data)
         person = actions.join(auth.digest(token), password_hash)
         if person is None:
             return _unknown()
@@ -224,7 +242,7 @@ def account():
     form = forms.PasswordForm()
     if request.method == "POST" and form.validate():
         if auth.is_me(form.current.data):
-            actions.change_password(me(), auth.hash_password(form.password.data))
+            actions.change_password(me(), passwords.hash_password(form.password.data))
             flash("Password changed. You are signed out everywhere else.")
             return redirect(url_for(".account"), 303)
         form.current.errors = ["This is not your present password."]
@@ -240,6 +258,82 @@ def rename():
     actions.rename(me(), form.name.data)
     flash("Your name is saved.")
     return redirect(url_for(".account"), 303)
+
+
+@bp.route("/account/second-step", methods=["GET", "POST"])
+@few_guesses
+def second_step():
+    """The code that is asked for after the password; POST turns it on."""
+    if me().totp_secret and request.method == "POST":
+        return redirect(url_for(".second_step"), 303)
+    if request.method != "POST":
+        return _second_step(codes=session.pop("recovery_codes", None))
+    form = forms.SecondStepForm()
+    if form.validate():
+        step = codes_of.step_of(form.secret.data, form.code.data)
+        if step is None:
+            form.code.errors = ["The app shows another code by now, or was not given the key on this page."]
+        elif not auth.is_me(form.current.data):
+            form.current.errors = ["This is not your password."]
+        else:
+            return _show_codes(lambda hashes: actions.turn_on_second_step(me(), form.secret.data, step, hashes))
+    return _second_step(form), 422
+
+
+@bp.post("/account/second-step/codes")
+@few_guesses
+def recovery_codes():
+    """Makes new recovery codes; those before are worth nothing any more."""
+    form = forms.ConfirmForm("codes")
+    if not me().totp_secret:
+        return redirect(url_for(".second_step"), 303)
+    if form.validate() and not auth.is_me(form.current.data):
+        form.current.errors = ["This is not your password."]
+    if form.errors:
+        return _second_step(renew=form), 422
+    return _show_codes(lambda hashes: actions.renew_recovery_codes(me(), hashes))
+
+
+@bp.post("/account/second-step/off")
+@few_guesses
+def second_step_off():
+    """Turns one's own second step off."""
+    form = forms.ConfirmForm("off")
+    if form.validate() and not auth.is_me(form.current.data):
+        form.current.errors = ["This is not your password."]
+    if form.errors:
+        return _second_step(off=form), 422
+    actions.turn_off_second_step(me(), by=me())
+    flash("From now on your password is enough.")
+    return redirect(url_for(".account"), 303)
+
+
+def _show_codes(keep):
+    """Makes recovery codes, lets keep(hashes) commit, and shows them on the next page of this browser, once."""
+    db.session.rollback()
+    codes, hashes = codes_of.new_recovery_codes()
+    keep(hashes)
+    session["recovery_codes"] = codes
+    return redirect(url_for(".second_step"), 303)
+
+
+def _second_step(form=None, *, renew=None, off=None, codes=None):
+    if form is None:
+        form = forms.SecondStepForm(formdata=None, secret=codes_of.new_secret())
+    elif form.secret.errors:
+        form.secret.data = codes_of.new_secret()
+    is_on = bool(me().totp_secret)
+    address = codes_of.address(form.secret.data, me(), get_shop())
+    return render_template(
+        "staff/second_step.html",
+        form=form,
+        renew=renew or forms.ConfirmForm("codes", formdata=None),
+        off=off or forms.ConfirmForm("off", formdata=None),
+        codes=codes,
+        is_on=is_on,
+        left=codes_of.recovery_codes_left(me()) if is_on else 0,
+        qr=None if is_on else sharing.secret_qr(address, label="QR code for the app"),
+    )
 
 
 @bp.post("/account/sessions/<int(max=2147483647):sign_in_id>/end")
@@ -268,6 +362,7 @@ def _account(*, password=None, name=None):
         signed_in=queries.signed_in(me()),
         last=queries.last_sign_ins(me()),
         here=current_user.row.id,
+        codes_left=codes_of.recovery_codes_left(me()) if me().totp_secret else 0,
     )
 
 
