@@ -70,7 +70,7 @@ class Deed(StrEnum):
     SECOND_STEP_ON = "second_step_on"
     SECOND_STEP_OFF = "second_step_off"
     RECOVERY_CODE_USED = "recovery_code_used"
-    CODES_RENEWED = "codes_renewed"
+    RECOVERY_CODES_NEW = "recovery_codes_new"
     STAFF_INVITED = "staff_invited"
     STAFF_JOINED = "staff_joined"
     STAFF_CHANGED = "staff_changed"

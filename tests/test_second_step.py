@@ -277,7 +277,7 @@ def test_recovery_codes_are_made_anew_with_the_password(app, technician, codes):
     gives_password(browser, technician.staff)
     browser.send("/login/code", {"recovery": codes[0]}, 422)
     browser.send("/login/code", {"recovery": fresh[0]})
-    assert len(deeds(Deed.CODES_RENEWED)) == 1
+    assert len(deeds(Deed.RECOVERY_CODES_NEW)) == 1
 
 
 def test_there_are_no_recovery_codes_without_a_second_step(technician):

@@ -200,7 +200,7 @@ def turn_off_second_step(person: Staff, *, by: Staff) -> None:
 def renew_recovery_codes(person: Staff, hashes: list[str]) -> None:
     """Puts new recovery codes in the place of one's own."""
     second_step.keep_recovery_codes(person, hashes)
-    record.note(Deed.CODES_RENEWED, by=person, subject=person, branch_id=person.branch_id)
+    record.note(Deed.RECOVERY_CODES_NEW, by=person, subject=person, branch_id=person.branch_id)
     db.session.commit()
 
 
