@@ -94,7 +94,7 @@ def save_view():
         except Refused as refusal:
             form.name.errors = [str(refusal)]
         else:
-            flash(f"“{form.name.data}” is kept under Views.")
+            flash(f"“{form.name.data}” is kept under Views and lists.")
             return redirect(url_for(".index", **wanted.query()), 303)
     db.session.rollback()
     return render_template("repairs/index.html", **_board_values(wanted, save_form=form)), 422

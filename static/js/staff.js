@@ -153,6 +153,12 @@
   document.addEventListener("htmx:config:request", (event) => {
     const { method, body } = event.detail.ctx.request;
     if (method === "GET" && /^\s*https?\W|\/t\//i.test(body?.get?.("q") ?? "")) event.preventDefault();
+    // What is not asked for need not stand in the address.
+    if (event.target.id === "live-filter") {
+      if (body.get("quiet") !== "custom") body.delete("days");
+      if (body.get("sort") === "promised") body.delete("sort");
+      for (const [name, value] of [...body]) if (!value) body.delete(name);
+    }
   });
 
   // Ticks: all of the page, or none. After a bulk step the answer says what is still ticked; a refresh changes no tick.
@@ -164,8 +170,10 @@
       head.checked = ticked > 0 && ticked === all.length;
       head.indeterminate = ticked > 0 && ticked < all.length;
     }
-    const said = document.querySelector(".picked");
-    if (said) said.textContent = `${ticked} selected`;
+    const bar = document.getElementById("bulk");
+    if (!bar) return;
+    bar.toggleAttribute("data-picked", ticked > 0);
+    bar.querySelector(".picked").textContent = `${ticked} selected`;
   }
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-pick-all]")) for (const box of boxes()) box.checked = event.target.checked;

@@ -1,0 +1,141 @@
+"""Along the board without a mouse: what keys, a scan and the board's own refresh do together in a real browser."""
+
+import re
+
+import pytest
+
+from app.db import db
+from app.models import Repair
+
+from ..factories import make_repair
+
+
+@pytest.fixture
+def violins(shop):
+    """Three repairs that a search for "Guarneri" finds, as their codes in the order of the board."""
+    with shop.inside():
+        made = [make_repair(item="Guarneri violin").code for _ in range(3)]
+    return made[::-1]
+
+
+def focused(page):
+    """The code of the row that has the focus; "" for none."""
+    return page.evaluate("document.activeElement.closest('#results li')?.querySelector('.code').innerText ?? ''")
+
+
+def status_of(shop, *codes):
+    with shop.inside():
+        return [db.session.query(Repair.status).filter_by(code=code).scalar() for code in codes]
+
+
+def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(counter, shop, violins):
+    page, (first, second, third) = counter("manager"), violins
+    keys = page.keyboard
+    keys.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    keys.type("guarneri jkx?n", delay=10)
+    page.get_by_role("heading", name="Nothing found").wait_for()
+    assert page.locator("dialog[open]").count() == 0, "a letter typed into a field is a letter"
+    for _ in range(6):
+        keys.press("Backspace")
+    page.locator("#results li").nth(2).wait_for()
+    keys.press("Escape")
+    keys.press("Escape")
+    page.goto(f"{shop.url}/repairs?q=guarneri")
+
+    keys.press("j")
+    assert focused(page) == first
+    keys.press("x")
+    keys.press("ArrowDown")
+    keys.press("j")
+    keys.press("j")
+    assert focused(page) == third, "the last row is the last"
+    keys.press("x")
+    keys.press("k")
+    assert focused(page) == second
+    keys.press("Control+k")
+    assert focused(page) == second, "what the browser's own keys do is the browser's"
+    assert page.locator(".picked").inner_text() == "2 selected"
+
+    # Another counter moves one and takes a new one in; the board comes anew, and neither focus nor ticks are lost.
+    with shop.inside():
+        new = make_repair(item="Guarneri viola").code
+    with page.expect_response(lambda answer: "/repairs?" in answer.url, timeout=15_000):
+        pass
+    page.locator("#results li", has_text=new).wait_for()
+    assert focused(page) == second
+    assert page.locator("#results :checked").count() == 2
+
+    keys.press("?")
+    page.locator("dialog#keys").wait_for()
+    keys.press("j")
+    keys.press("Escape")
+    page.locator("dialog#keys").wait_for(state="hidden")
+    assert focused(page) == second
+
+    page.locator("#bulk button.primary").focus()
+    keys.press("Enter")
+    page.locator("#results li", has_text=first).get_by_text("Diagnosing").wait_for()
+    assert status_of(shop, first, second, third) == ["diagnosing", "received", "diagnosing"]
+    assert page.locator("#results :checked").count() == 0
+    assert not page.locator(".bulk-bar").is_visible()
+
+    page.locator("#results .rows a").first.focus()
+    keys.press("Enter")
+    page.wait_for_url(re.compile(r"/repairs/TH-\w\w-R\d+$"))
+    keys.press("/")
+    page.wait_for_url(re.compile(r"/repairs#q$"))
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.locator("h1").click()
+    keys.press("n")
+    page.wait_for_url("**/repairs/new")
+
+
+def test_what_a_bulk_step_could_not_move_stays_ticked_and_says_why(counter, shop, violins):
+    page, (first, second, _) = counter("owner"), violins
+    page.goto(f"{shop.url}/repairs?q=guarneri")
+    for code in (first, second):
+        page.get_by_label(f"Select {code}").check()
+    elsewhere = counter("owner")
+    elsewhere.goto(f"{shop.url}/repairs/{first}")
+    elsewhere.locator("#status form button").first.click()
+    elsewhere.locator("#status h2", has_text="Diagnosing").wait_for()
+
+    page.get_by_role("button", name="Next step").click()
+    page.locator("#bulk [role=alert] li", has_text=first).get_by_text("Somebody changed it").wait_for()
+    assert page.get_by_label(f"Select {first}").is_checked()
+    assert not page.get_by_label(f"Select {second}").is_checked()
+    page.get_by_role("button", name="Next step").click()
+    page.locator("#results li", has_text=first).get_by_text("Repairing").wait_for()
+    assert page.locator("#bulk [role=alert]").count() == 0
+    assert status_of(shop, first, second) == ["repairing", "diagnosing"]
+
+
+def test_a_gun_opens_a_repair_and_leaves_its_secret_in_no_address(counter, shop, violins):
+    page, asked = counter("owner"), []
+    with shop.inside():
+        token = db.session.query(Repair.token).filter_by(code=violins[0]).scalar()
+    page.on("request", lambda request: asked.append(request.url))
+    for typed in (violins[0].lower(), f"{shop.url}/repairs/{violins[0]}", f"https://repairs.example.com/t/{token}"):
+        page.goto(f"{shop.url}/repairs")
+        page.keyboard.press("/")
+        # A gun that is slow: the search while one types would long have sent it.
+        page.keyboard.type(typed, delay=5)
+        page.wait_for_timeout(400)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/repairs/{violins[0]}")
+    assert asked
+    assert not [url for url in asked if token in url]
+
+
+def test_many_are_moved_without_javascript(counter, shop, violins):
+    page = counter("owner", java_script_enabled=False)
+    page.locator("#q").fill("guarneri")
+    page.locator("#q").press("Enter")
+    page.get_by_label(f"Select {violins[1]}").check()
+    page.get_by_role("button", name="Next step").click()
+    page.locator("#said", has_text="1 repair moved on.").wait_for()
+    assert "q=guarneri" in page.url
+    page.locator(".views summary").click()
+    page.get_by_role("link", name="Keys").click()
+    assert page.locator("dialog#keys kbd").first.is_visible()
