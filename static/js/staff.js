@@ -72,20 +72,23 @@
   if (preview) {
     const button = preview.querySelector("button");
     let waiting;
-    const draw = () => {
-      const old = preview.querySelector("iframe");
-      const next = old.cloneNode();
+    let newest = 0;
+    const draw = async () => {
+      const number = ++newest;
+      const answer = await fetch(button.formAction, { method: "POST", body: new FormData(button.form) }).catch(() => null);
+      const page = answer?.ok && (await answer.text());
+      if (!page || number !== newest) return;
+      const screen = preview.querySelector(".screen");
+      const next = screen.lastElementChild.cloneNode();
       for (const name of ["src", "loading"]) next.removeAttribute(name);
+      next.srcdoc = page;
       next.style.visibility = "hidden";
-      for (const frame of preview.querySelectorAll("iframe")) frame.name = "";
-      old.after(next);
       next.addEventListener("load", () => {
-        if (next.contentWindow?.location.href === "about:blank") return;
-        next.contentWindow.scrollTo(0, old.contentWindow?.scrollY ?? 0);
-        for (const frame of preview.querySelectorAll("iframe")) if (frame !== next) frame.remove();
+        next.contentWindow.scrollTo(0, screen.firstElementChild.contentWindow.scrollY);
+        while (next.previousElementSibling) next.previousElementSibling.remove();
         next.style.visibility = "";
       });
-      button.form.requestSubmit(button);
+      screen.append(next);
     };
     const follow = (delay) => {
       clearTimeout(waiting);
