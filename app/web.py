@@ -63,6 +63,8 @@ _POLICY = {
 def policy(**changes: str) -> str:
     """The content security policy of a page; changes: what it needs besides, as frame_src="'self'"."""
     rules = _POLICY | {name.replace("_", "-"): sources for name, sources in changes.items()}
+    # Who may frame it comes last, whatever else is said.
+    rules["frame-ancestors"] = rules.pop("frame-ancestors")
     return "; ".join(f"{name} {sources}" for name, sources in rules.items())
 
 

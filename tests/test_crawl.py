@@ -165,7 +165,7 @@ def test_a_customer_finds_nothing_but_the_way_to_the_shop(town, anyone, statemen
     links = [urlsplit(repair["url"]).path for repair in town["repairs"]]
     walk = Walk(anyone, statements).start(*links, *(f"{link}/live" for link in links))
     assert walk.wrong == []
-    assert {*walk.pages} == {"tracking.show", "tracking.live"}
+    assert {*walk.pages} == {"tracking.show", "tracking.live", "shop.logo"}
     assert len(walk.pages) <= len(links)
 
 
