@@ -34,7 +34,7 @@ from .pages import BENCH, LEADS, MAY_SEND, STAFF, STRANGERS
 # Werkzeug leaves the file of a part that it refuses half-way to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1600"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "800"))
 
 METHODS = [
     *["GET"] * 8,

@@ -26,7 +26,7 @@ from .factories import make_customer, make_staff
 
 # Without the phase that explains: it takes minutes.
 PHASES = [phase for phase in Phase if phase != Phase.explain]
-RUNS = max(1, int(os.environ.get("FUZZ_REQUESTS", "1600")) // 100)
+RUNS = max(1, int(os.environ.get("FUZZ_REQUESTS", "800")) // 100)
 
 # --- the model ----------------------------------------------------------------------------------
 
