@@ -349,7 +349,7 @@ def ask_code():
         right = second_step.passes(staff, code=form.code.data, recovery=form.recovery.data)
         # Once more, because a recovery code takes a while: whoever was deactivated meanwhile stays outside.
         if right and (staff := _halfway()):
-            if not form.code.data:
+            if form.recovery.data:
                 record.note(Deed.RECOVERY_CODE_USED, by=staff, branch_id=staff.branch_id)
             answer = _come_in(staff, session["halfway"]["then"])
             _give_back_try()
@@ -357,8 +357,9 @@ def ask_code():
         db.session.rollback()
         log.warning("wrong code for staff %s from %s", staff_id, visitor())
         _note_failure(staff_id, "right password, wrong code")
-        field, wrong = (form.code, _WRONG) if form.code.data else (form.recovery, _NOT_ONE)
+        field, wrong = (form.recovery, _NOT_ONE) if form.recovery.data else (form.code, _WRONG)
         field.errors = [wrong]
+        form.code.data = ""
     return render_template("auth/code.html", form=form), 422 if form.errors else 200
 
 

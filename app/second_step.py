@@ -44,8 +44,8 @@ def step_of(secret: str, code: str, *, after: int = 0) -> int | None:
 
 
 def passes(staff: Staff, *, code: str, recovery: str) -> bool:
-    """Whether the code is right, or else the recovery code; it is used up by that, in the caller's transaction."""
-    return _use(staff, code) if code else _use_recovery(staff, recovery)
+    """Whether the recovery code is right, or without one the code; used up by that, in the caller's transaction."""
+    return _use_recovery(staff, recovery) if recovery else _use(staff, code)
 
 
 def _use(staff: Staff, code: str) -> bool:

@@ -26,8 +26,12 @@ class PersonForm(Form):
 
     def __init__(self, branches, person=None, **kwargs):
         about = {name: getattr(person, name) for name in ("name", "email", "role")} if person else {}
-        super().__init__(data=about | {"branch": person.branch_id or 0} if person else None, **kwargs)
-        self.branch.choices = choices([(0, "All branches"), *((branch.id, branch.name) for branch in branches)])
+        # Where there is but one branch, that is where people work.
+        usual = branches[0].id if len(branches) == 1 else 0
+        super().__init__(data=about | {"branch": person.branch_id or 0 if person else usual}, **kwargs)
+        self.branch.choices = choices(
+            [(0, "All branches: owners only"), *((branch.id, branch.name) for branch in branches)]
+        )
 
     def validate_branch(self, field):
         if not field.data and self.role.data != Role.OWNER:
