@@ -316,3 +316,50 @@ def test_every_kind_and_every_deed_is_in_one_group():
         found = [kind for _, kinds in groups.values() for kind in kinds]
         assert len(found) == len({*found}) == len(every)
         assert all(kinds for _, kinds in groups.values())
+
+
+# --- the history of one repair ------------------------------------------------------------------
+
+
+@pytest.fixture
+def talked_about(shop):
+    """A repair with a note, an update and two moves."""
+    by = make_staff("owner")
+    repair = make_repair(status="repairing", note="The bridge is loose.", by=by)
+    actions.add_update(repair, "We have it.", by=by, version=repair.version)
+    return repair
+
+
+def history(page):
+    return [" ".join(line.p.get_text(" ").split()) for line in page.all("#history li")]
+
+
+def test_a_history_is_looked_through_by_what_happened(technician, talked_about):
+    url = f"/repairs/{talked_about.code}"
+    page = technician.page(url)
+    chips = {" ".join(chip.get_text(" ").split()): chip["href"] for chip in page.all("#history .chip")}
+    assert chips == {
+        "All 5": f"{url}#history",
+        "Moves 3": f"{url}?history=moves#history",
+        "Notes and updates 2": f"{url}?history=talk#history",
+    }
+    assert len(history(page)) == 5
+    talk = technician.page(f"{url}?history=talk")
+    assert history(talk) == ["Told the customer We have it.", "Note The bridge is loose."]
+    assert "Notes and updates" in talk.one("#history .chip[aria-current]").get_text()
+    assert len(talk.all("#notes .said li")) == 1, "the other panels show what they always do"
+    for junk in ("x", "", "sign_ins"):
+        assert len(history(technician.page(f"{url}?history={junk}"))) == 5
+    assert history(technician.page(f"{url}?history=promises")) == []
+    assert "Nothing of this kind." in technician.page(f"{url}?history=promises").text
+    assert [*faults(talk)] == []
+
+
+def test_a_long_history_is_folded(owner, talked_about):
+    for number in range(8):
+        actions.add_note(talked_about, f"Note {number}", by=owner.staff, version=talked_about.version)
+    page = owner.page(f"/repairs/{talked_about.code}")
+    assert page.one("#history summary").get_text() == "3 earlier"
+    assert len(history(page)) == 13
+    assert history(page)[0] == "Note Note 7"
+    assert not owner.page(f"/repairs/{talked_about.code}?history=moves").all("#history details")

@@ -48,17 +48,21 @@ class CustomerSearch(Paged):
     q = StringField(default="", filters=[formats.clean_line, lambda text: text[:100]])
 
 
+def _customer_number(name: str) -> IntegerField:
+    return IntegerField(name=name, filters=[lambda number: number if 0 < (number or 0) < 2**31 else None])
+
+
 class MergeQuery(QueryForm):
     """The query string of the page that merges: with whom, or what to find them by. Junk is nobody."""
 
-    other = IntegerField(name="with", filters=[lambda number: number if 0 < (number or 0) < 2**31 else None])
+    other = _customer_number("with")
     q = CustomerSearch.q
 
 
 class MergeForm(Form):
     """Who goes, whose name, phone and email stay, and what the two were when the page was drawn."""
 
-    other = IntegerField(name="with")
+    other = _customer_number("with")
     seen = HiddenField()
     name = RadioField("Name", default="kept")
     phone = RadioField("Phone", default="kept")

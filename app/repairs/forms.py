@@ -22,7 +22,7 @@ from wtforms import (
 from wtforms import Form as QueryForm
 from wtforms.validators import Length, NumberRange, Optional
 
-from .. import formats
+from .. import formats, rules
 from ..db import utcnow
 from ..models import Repair, Shop, get_shop
 from ..rules import Status
@@ -172,6 +172,12 @@ class TextForm(VersionForm):
 
 class PhotosForm(VersionForm):
     photos = MultipleFileField("Photos", [Needed("Choose a photo first.")])
+
+
+class HistoryQuery(QueryForm):
+    """Which part of a repair's history its page shows: one of rules.KIND_GROUPS; junk is all of it."""
+
+    history = StringField(default="", filters=[lambda name: name if name in rules.KIND_GROUPS else ""])
 
 
 class _BoardQuery(QueryForm):

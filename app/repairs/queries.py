@@ -16,6 +16,8 @@ from ..rules import Status
 from . import scanning
 
 PAGE_SIZE = 50
+# How many lines of a history stand open.
+UNFOLDED = 10
 _OPEN = [status for status in Status if status not in rules.CLOSED]
 
 
@@ -44,6 +46,29 @@ def history(repair: Repair) -> list[Event]:
     """Everything that happened to a repair, oldest first, with who did it."""
     query = select(Event).where(Event.repair_id == repair.id).options(joinedload(Event.staff)).order_by(Event.id)
     return list(db.session.scalars(query))
+
+
+@dataclass(frozen=True)
+class History:
+    """What a repair's page shows of its history, the newest first: recent, and what is folded away below.
+
+    groups: (name, label, how many) of the kinds that there are, to choose from; chosen: "" for all.
+    """
+
+    chosen: str
+    groups: list[tuple[str, str, int]]
+    recent: list[Event]
+    older: list[Event]
+
+
+def part_of_history(events: list[Event], chosen: str) -> History:
+    """The events of the chosen group."""
+    counts = {name: sum(event.kind in kinds for event in events) for name, (_, kinds) in rules.KIND_GROUPS.items()}
+    groups = [(name, label, counts[name]) for name, (label, _) in rules.KIND_GROUPS.items() if counts[name]]
+    shown = [event for event in reversed(events) if not chosen or event.kind in rules.KIND_GROUPS[chosen][1]]
+    # One or two more are not worth a fold.
+    recent = len(shown) if len(shown) <= UNFOLDED + 2 else UNFOLDED
+    return History(chosen, groups, shown[:recent], shown[recent:])
 
 
 def photos(repair: Repair) -> list[Photo]:

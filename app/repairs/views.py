@@ -420,6 +420,7 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
     return {
         "repair": repair,
         "events": events,
+        "history": queries.part_of_history(events, forms.HistoryQuery(request.args).history.data),
         "photos": pictures,
         "photo_room": rules.MOST_PHOTOS - len(pictures) if me().may("repairs.photo") else 0,
         "moves": rules.standing_moves(events),
