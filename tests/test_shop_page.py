@@ -202,6 +202,12 @@ def test_what_makes_no_logo_is_refused_and_the_old_one_stays(owner, shop, file, 
     assert page.one("#settings-form")
 
 
+def test_a_text_is_no_logo(owner, shop):
+    page = owner.send(f"{PAGE}/logo", {"logo": "Something"}, 422)
+    assert "Choose a picture first" in page.one("#logo [role=alert]").get_text()
+    assert shop.logo == ""
+
+
 def test_a_file_that_is_too_large_is_refused():
     with pytest.raises(Refused, match=r"“logo\.png” is larger than 5 MB\."):
         logo.make(FileStorage(BytesIO(b"x" * (5 * 1024 * 1024 + 1)), "logo.png"))

@@ -2,10 +2,10 @@
 
 import re
 
+from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
     EmailField,
-    FileField,
     FormField,
     IntegerField,
     PasswordField,
@@ -164,6 +164,7 @@ class PageForm(Form):
 
 
 class LogoForm(Form):
+    # Flask-WTF's field takes files alone: a text of that name is none.
     logo = FileField("Logo", [Needed("Choose a picture first.")])
 
 
