@@ -1,4 +1,4 @@
-"""Somebody new: from the owner's link to a phone that shows codes, as people do it; the QR codes read by another program."""
+"""Somebody new: from the owner's link to a phone that shows codes. The QR codes are read by another program."""
 
 import io
 from urllib.parse import urlsplit
