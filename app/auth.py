@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, inspect, select
+from sqlalchemy.orm.exc import ObjectDeletedError
 from werkzeug.local import LocalProxy
 from wtforms import EmailField, HiddenField, PasswordField, StringField, ValidationError
 
@@ -49,6 +50,7 @@ def init_app(app):
     app.before_request(_gate)
     app.context_processor(lambda: {"staff": current_user, "shop": _SHOP})
     app.register_error_handler(rules.Forbidden, _forbidden)
+    app.register_error_handler(ObjectDeletedError, _gone_meanwhile)
     app.register_blueprint(bp)
 
 
@@ -173,6 +175,16 @@ def _sent_fields() -> list[tuple[str, str]]:
     """What a form brought that met a closed door, but for passwords and its token."""
     hidden = ("password", "current", "csrf_token")
     return [pair for pair in request.form.items(multi=True) if not pair[0].startswith(hidden)]
+
+
+def _gone_meanwhile(error: ObjectDeletedError):
+    """A row went while a request was at work on it: most likely the session itself, which somebody ended."""
+    db.session.rollback()
+    if current_user.is_authenticated and db.session.get(SignIn, inspect(current_user.row).identity) is None:
+        logout_user()
+        return error_page(401)
+    log.warning("%s found its row gone: %s", request.endpoint, error)
+    return error_page(409)
 
 
 def _forbidden(refusal: rules.Forbidden):

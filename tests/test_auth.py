@@ -348,3 +348,17 @@ def test_what_was_typed_can_be_sent_again_after_signing_in_in_a_new_tab(technici
     technician.send("/login", {"email": person.email, "password": PASSWORD}, on="/login")
     answer = technician.htmx(f"/repairs/{repair.code}/notes", form)
     assert "Battery at 71 %." in answer.one("#notes .said").get_text()
+
+
+def test_whoever_is_signed_out_while_a_form_is_at_work_is_asked_to_sign_in(owner, monkeypatch):
+    """Looking at a password takes a while, in which another owner may have ended this session."""
+
+    def meanwhile(password, known_hash):
+        db.session.execute(delete(SignIn))
+        db.session.commit()
+        return True
+
+    monkeypatch.setattr("app.passwords.password_matches", meanwhile)
+    page = owner.send("/account", {"current": PASSWORD, "password": "four louder lamps"}, 401)
+    assert "sign in again" in page.text
+    assert not is_signed_in(owner)

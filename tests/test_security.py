@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 
+import pyotp
 import pytest
 from itsdangerous import TimestampSigner
 from sqlalchemy import func, select, text
@@ -678,6 +679,16 @@ class Day:
         narin.send("/login", {"email": "n@example.com", "password": self.secrets["password"]})
         self.keep(narin, "Narin's")
         narin.page("/settings/shop", 403)
+        key = narin.page("/account/second-step").one("[name=secret]")["value"]
+        self.secrets |= {"key of the second step": key, "code": pyotp.TOTP(key).now()}
+        form = {"secret": key, "code": self.secrets["code"], "current": self.secrets["password"]}
+        narin.send("/account/second-step", form)
+        self.secrets["recovery code"] = narin.page("/account/second-step").all(".recovery code")[0].get_text()
+        narin.send("/logout")
+        narin.send("/login", {"email": "n@example.com", "password": self.secrets["password"]})
+        self.keep(narin, "half of Narin's")
+        narin.send("/login/code", {"code": self.secrets["code"]}, 422)
+        narin.send("/login/code", {"recovery": self.secrets["recovery code"]})
         with self.app.app_context(), db.engine.begin() as connection:
             connection.execute(text("ALTER TABLE invitation RENAME TO gone"))
         self.customer.page(link, 500)

@@ -14,6 +14,7 @@ from app.throttle import MISSES
 
 from .conftest import Page
 from .factories import PASSWORD, branch, make_repair, make_staff
+from .test_actions import at_once
 from .test_settings import count, shown
 
 NEW_PASSWORD = "four louder lamps"
@@ -489,6 +490,40 @@ def test_what_was_done_already_is_not_done_again(owner):
     assert len(deeds(Deed.STAFF_DEACTIVATED)) == 1
     owner.send(f"/settings/staff/{narin.id}/link", {}, 422)
     assert count(Invitation) == 0
+
+
+# --- at once ------------------------------------------------------------------------------------
+
+
+def test_of_two_owners_who_let_each_other_go_at_the_same_moment_one_stays(app, owner):
+    ana = make_staff("owner")
+    other = app.test_client().be(ana)
+
+    def lets_go(client, staff_id):
+        data = {"csrf_token": client.csrf_token()}
+        return client.post(f"/settings/staff/{staff_id}/deactivate", data=data).status_code
+
+    jobs = [(owner, ana.id), (other, owner.staff_id)]
+    answers = at_once(app, *(lambda client=client, gone=gone: lets_go(client, gone) for client, gone in jobs))
+    # Whoever comes second is told why not, or is no owner any more by then.
+    assert sorted(answers)[0] == 303
+    assert sorted(answers)[1] in {401, 422}
+    db.session.expire_all()
+    assert db.session.scalar(select(func.count(Staff.id)).where(Staff.role == "owner", Staff.active)) == 1
+
+
+def test_of_two_who_use_a_link_at_the_same_moment_one_is_in(app, invite):
+    link = invite()
+    browsers = [app.test_client() for _ in range(2)]
+
+    def joins(browser, password):
+        return browser.post(link, data={"csrf_token": browser.csrf_token(), "password": password}).status_code
+
+    words = ("four louder lamps", "five louder lamps")
+    jobs = zip(browsers, words, strict=True)
+    answers = at_once(app, *(lambda browser=browser, word=word: joins(browser, word) for browser, word in jobs))
+    assert sorted(answers) == [303, 404]
+    assert len(deeds(Deed.STAFF_JOINED)) == 1
 
 
 # --- one's own account --------------------------------------------------------------------------
