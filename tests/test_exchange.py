@@ -117,7 +117,7 @@ def test_a_long_list_comes_in_pieces_and_a_cut_line_stops_it(owner, monkeypatch)
     made = [make_repair().code for _ in range(5)]
     assert [row["Code"] for row in rows_of(export(owner))] == made
     read, reading_one = [], queries.Export._read
-    monkeypatch.setattr(queries.Export, "_read", lambda self, query: read.append(1) or reading_one(self, query))
+    monkeypatch.setattr(queries.Export, "_read", lambda self, ids: read.append(ids) or reading_one(self, ids))
     answer = owner.post("/repairs/export.csv", data={"csrf_token": owner.csrf_token()})
     assert answer.is_streamed
     pieces = iter(answer.response)

@@ -26,7 +26,7 @@ def export():
     form, shop = forms.ExportForm(), get_shop()
     wanted = BoardFilter.of(form.query.data or "", auth.held_to())
     found = queries.Export(wanted, shop, now(), finished=form.everything.data)
-    actions.note_export(found.count(), by=me(), branch_id=wanted.branch)
+    actions.note_export(len(found), by=me(), branch_id=wanted.branch)
     return _csv(writing.chunks(queries.HEADING, found.pages()), f"repairs-{now():%Y-%m-%d}.csv")
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from flask import abort, request
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, select, union_all
+from sqlalchemy import Select, and_, case, func, literal, null, select, union_all
 from sqlalchemy.orm import joinedload
 
 from .. import auth, formats, rules, search
@@ -218,12 +218,12 @@ def board(wanted, shop: Shop, now: datetime) -> Board:
     return Board(rows, page, has_more, is_short, _counts(wanted, now, bounds))
 
 
-def all_wanted(columns, wanted, shop: Shop, now: datetime, *, finished: bool) -> tuple[Select, ColumnElement]:
-    """All that the board shows of what is wanted, on whichever page: the columns asked for, of repair, customer, branch
-    and technician; and the column that tells how old a row is. finished: what is finished too, whatever is asked for.
+def all_wanted(columns, wanted, shop: Shop, now: datetime, *, finished: bool) -> Select:
+    """The columns asked for, of all repairs that the board shows on whichever page, the oldest first.
+
+    finished: what is finished too, whatever is asked for.
     """
-    query = select(*columns).join(Repair.customer).join(Repair.branch).outerjoin(Repair.technician)
-    query = narrowed(query.select_from(Repair), wanted, now)
+    query = narrowed(select(*columns).select_from(Repair), wanted, now)
     is_short = bool(wanted.q) and search.is_short(wanted.q)
     if not finished:
         query = query.where(Repair.status.in_(_shown(wanted, is_short)))
@@ -232,8 +232,10 @@ def all_wanted(columns, wanted, shop: Shop, now: datetime, *, finished: bool) ->
     elif wanted.show == "today":
         query = query.where(_due_today(formats.day_bounds(shop.timezone, now)))
     if is_short:
-        return query.where(*search.containing(Repair, wanted.q)), Repair.id
-    return search.narrowed(query, Repair, wanted.q) if wanted.q else (query, Repair.id)
+        query = query.where(*search.containing(Repair, wanted.q))
+    elif wanted.q:
+        query, _ = search.narrowed(query, Repair, wanted.q)
+    return query.order_by(Repair.id)
 
 
 def _shown(wanted, is_short: bool) -> set[Status]:
