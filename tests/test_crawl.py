@@ -36,6 +36,7 @@ class Walk:
         self.client, self.said = client, said
         self.door = client.application.url_map.bind("localhost")
         self.wrong, self.pages, self.static, self.visited = [], Counter(), set(), Counter()
+        self.repairs = set()
 
     def start(self, *urls) -> "Walk":
         """Follows every link from there until there is none that is new."""
@@ -54,6 +55,8 @@ class Walk:
         answer = self.client.get(url)
         endpoint, cost = self._endpoint(url), len(self.said)
         self.pages[endpoint] += 1
+        if endpoint == "repairs.show":
+            self.repairs.add(urlsplit(url).path.rpartition("/")[2])
         if cost > BUDGET.get(endpoint, OTHERS):
             self.wrong.append(f"{url} costs {cost} statements")
         if answer.status_code in {301, 302, 303, 308}:
@@ -157,8 +160,9 @@ def test_whoever_works_here_finds_every_page_that_is_theirs_and_no_dead_end(app,
     assert walk.wrong == []
     assert {*walk.pages} - {"tracking.show"} == theirs(role) - {"tracking.show"}
     branch_id = person(role).branch_id
-    seen = select(func.count(Repair.id)).where(branch_id is None or Repair.branch_id == branch_id)
-    assert walk.pages["repairs.show"] == db.session.scalar(seen)
+    seen = select(Repair.code).where(branch_id is None or Repair.branch_id == branch_id)
+    # However many ways there are to look at each.
+    assert walk.repairs == {*db.session.scalars(seen)}
 
 
 def test_a_customer_finds_nothing_but_the_way_to_the_shop(town, anyone, statements):
