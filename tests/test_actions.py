@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select, update
 
-from app import customers, rules
+from app import rules
+from app.customers import actions as customers
 from app.db import db, utcnow
 from app.models import Branch, Customer, Event, Repair
 from app.repairs import actions
