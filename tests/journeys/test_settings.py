@@ -34,7 +34,7 @@ def test_the_preview_shows_what_is_typed_and_an_open_page_what_is_saved(counter,
     customer.goto(shop.url + ready)
     owner = counter("owner", viewport={"width": 1440, "height": 900})
     owner.goto(shop.url + "/settings/page")
-    frame = owner.frame_locator("#preview iframe")
+    frame = owner.frame_locator("#preview iframe").first
     frame.locator("h1", has_text="Repairing").wait_for()
     before = owner.evaluate("history.length")
     # Whoever writes about what is ready sees a repair that is.
@@ -63,7 +63,7 @@ def test_without_javascript_the_preview_is_a_button_away(counter, shop):
     owner.locator("textarea[name=testing]").fill("Nearly there.")
     owner.locator("#preview").get_by_text("Testing").click()
     owner.get_by_role("button", name="Preview").click()
-    owner.frame_locator("#preview iframe").locator(".sentence", has_text="Nearly there.").wait_for()
+    owner.frame_locator("#preview iframe").first.locator(".sentence", has_text="Nearly there.").wait_for()
     assert owner.locator("textarea[name=testing]").input_value() == "Nearly there.", "it is not saved, and still here"
 
 
@@ -76,7 +76,7 @@ def test_a_first_visit_stays_small_with_the_heaviest_of_logos(counter, browser, 
     owner.goto(shop.url + "/settings/page")
     owner.locator("input[name=logo]").set_input_files(tmp_path / "logo.png")
     owner.locator("#logo img").wait_for()
-    owner.frame_locator("#preview iframe").locator(".shop img").wait_for()
+    owner.frame_locator("#preview iframe").first.locator(".shop img").wait_for()
     customer = browser(**PHONE)
     requests = []
     customer.on("request", lambda request: requests.append(request))
