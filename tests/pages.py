@@ -190,8 +190,8 @@ def values(app, *, photo: bool = True) -> dict:
     photo: whether there is one too; then the test has to take `folder`, which empties the pictures' folder.
     """
     repair, colleague = make_repair(status="repairing"), make_staff("technician", name="Colleague")
-    get_shop().logo, logo = "0123456789abcdef", Logo(picture=b"")
-    db.session.add(logo)
+    get_shop().logo = "0123456789abcdef"
+    db.session.merge(Logo(id=1, picture=b""))
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
     made |= {"logo": get_shop().logo, "token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
     made |= {"kind": "receipt", "saved_id": 1}
