@@ -122,16 +122,16 @@ def _begin_sqlite(connection):
     another one wrote in between (https://www.sqlite.org/rescode.html#busy_snapshot).
     """
     if connection.dialect.name == "sqlite":
-        safe = has_request_context() and (request.method in {"GET", "HEAD", "OPTIONS"} or "only_looks" in g)
+        safe = has_request_context() and (request.method in {"GET", "HEAD", "OPTIONS"} or g.get("only_looks", False))
         reads_only = connection.get_execution_options().get("reads_only", safe)
         if not reads_only:
             turns.take(connection.info, connection.engine.url.database, PATIENCE)
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def only_look() -> None:
-    """Says that this request writes no more: others may, while its answer is drawn."""
-    g.only_looks = True
+def only_look(looks: bool = True) -> None:
+    """Says that this request writes nothing from its next transaction on, so that others may; or that it does again."""
+    g.only_looks = looks
 
 
 @event.listens_for(Pool, "checkin")

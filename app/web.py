@@ -41,8 +41,8 @@ from whitenoise import WhiteNoise
 from wtforms import FileField, SelectChoice, ValidationError
 from wtforms.validators import Regexp, StopValidation
 
-from . import formats, logs
-from .db import trouble, utcnow
+from . import formats, logs, rules
+from .db import only_look, trouble, utcnow
 
 csrf = CSRFProtect()
 log = logging.getLogger("readylight")
@@ -134,11 +134,12 @@ def init_app(app: Flask):
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
-    app.jinja_env.globals.update(now=now, theme=theme)
+    app.jinja_env.globals.update(now=now, theme=theme, labels=rules.LABELS)
     # A double slash is an address that does not exist: the redirect to the right one would go by the request's Host.
     app.url_map.merge_slashes = False
     app.before_request(_refuse_other_sites)
     app.before_request(_allow_files)
+    app.before_request(_let_others_write)
     csrf.init_app(app)
     app.after_request(_add_headers)
     app.after_request(_pack)
@@ -156,6 +157,12 @@ def init_app(app: Flask):
 def public(view):
     """Marks a view that needs no sign-in. Every other page is closed."""
     view.is_public = True
+    return view
+
+
+def only_looks(view):
+    """Marks a view whose POST writes nothing: it waits for nobody who does, and nobody waits for it."""
+    view.only_looks = True
     return view
 
 
@@ -199,6 +206,11 @@ def _refuse_other_sites():
     # Where the browser says so itself (it does over https), no page of another site sends a form here, token or not.
     if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         raise CSRFError("sent by another site")
+
+
+def _let_others_write():
+    if getattr(current_app.view_functions.get(request.endpoint), "only_looks", False):
+        only_look()
 
 
 def _allow_files():

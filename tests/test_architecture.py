@@ -121,7 +121,7 @@ SHAPELESS = {"_ui.html", "_panels.html", "_alert.html"}
 # Names that every template has.
 EVERYWHERE = {
     *("url_for", "get_flashed_messages", "csrf_token", "request", "session", "g", "config"),
-    *("now", "theme", "staff", "shop"),
+    *("now", "theme", "labels", "staff", "shop"),
 }
 
 APP = ROOT / "app"

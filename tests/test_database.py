@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from sqlalchemy import create_engine, event, func, select
@@ -267,3 +267,14 @@ def test_a_database_that_ends_in_the_middle_of_a_request_is_no_fault_of_the_shop
     assert "cannot be reached" in answer.get_data(as_text=True)
     assert notes() == 0
     assert owner.post(**dented).status_code == 303
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("url", "status"), [("/repairs/find", 303), ("/repairs/new/customer", 200), ("/settings/import", 422)]
+)
+def test_a_form_that_changes_nothing_waits_for_nobody_who_writes(owner, url, status):
+    with closing(sqlite3.connect(db.engine.url.database, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        owner.send(url, {"q": "lamp", "phone": "081"}, status, headers={"HX-Request": "true"})
+        somebody.execute("ROLLBACK")

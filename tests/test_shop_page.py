@@ -392,3 +392,7 @@ def test_asking_is_limited(owner):
     for _ in range(10):
         owner.htmx("/settings/shop/test", form)
     owner.htmx("/settings/shop/test", form, 429)
+
+
+def test_before_set_up_there_is_no_logo(anyone):
+    anyone.page("/logo/0123456789abcdef.webp", 404)

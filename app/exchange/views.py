@@ -8,7 +8,7 @@ from ..db import db, only_look
 from ..models import get_shop
 from ..repairs.forms import BoardFilter
 from ..repairs.queries import branches
-from ..web import choices, now, takes_files
+from ..web import choices, now, only_looks, takes_files
 from . import actions, forms, planning, queries, reading, writing
 
 bp = Blueprint("exchange", __name__)
@@ -23,9 +23,14 @@ def export():
     A POST, because it is written down who took what out of the shop; and so no other site's page can set it off.
     """
     auth.demand("exchange.export")
-    form, shop = forms.ExportForm(), get_shop()
+    form = forms.ExportForm()
     wanted = BoardFilter.of(form.query.data or "", auth.held_to())
-    found = queries.Export(wanted, shop, now(), finished=form.everything.data)
+    # Looking through the whole shop takes a while, through which nobody else should wait to write.
+    only_look()
+    db.session.rollback()
+    found = queries.Export(wanted, get_shop(), now(), finished=form.everything.data)
+    db.session.rollback()
+    only_look(False)
     actions.note_export(len(found), by=me(), branch_id=wanted.branch)
     return _csv(writing.chunks(queries.HEADING, found.pages()), f"repairs-{now():%Y-%m-%d}.csv")
 
@@ -46,10 +51,10 @@ def template():
 
 @bp.post("/settings/import")
 @takes_files(2 * reading.MOST_BYTES)
+@only_looks
 def check():
     """The dry run: what would become of every row. Writes nothing."""
     auth.demand("exchange.import")
-    only_look()
     form = forms.UploadForm()
     _offer_branches(form)
     if not form.validate():
@@ -82,18 +87,18 @@ def run():
     except actions.Changed as refusal:
         form.shown.data = refusal.plan.digest
         why = "The shop has changed meanwhile. Nothing was imported; this is how it stands now."
-        answer = _fates(form, refusal.plan, why)
+        only_look()
         db.session.rollback()
-        return answer, 409
+        return _fates(form, refusal.plan, why), 409
     flash(f"Imported: {_said(plan)}.")
     return redirect(url_for("repairs.index", sort="newest"), 303)
 
 
 @bp.post("/settings/import/refused.csv")
+@only_looks
 def refused():
     """The rows that are refused, with the reason, to mend and upload again."""
     auth.demand("exchange.import")
-    only_look()
     form, listed = _again()
     if listed is None:
         return _upload(forms.UploadForm(formdata=None), form.first_error), 422

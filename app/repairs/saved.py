@@ -1,7 +1,7 @@
 """Views of the board that somebody goes back to: kept, and taken away again. Each person has their own."""
 
 from flask import abort
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from ..db import db
 from ..models import SavedFilter, Staff
@@ -14,9 +14,11 @@ MOST = 12
 def keep(name: str, query: str, *, by: Staff) -> None:
     """Keeps a view under a name, in the place of the one that had it, and commits. Raises Refused."""
     mine = SavedFilter.staff_id == by.id
-    same = db.session.scalar(select(SavedFilter).where(mine, func.lower(SavedFilter.name) == name.lower()).limit(1))
+    kept = db.session.scalars(select(SavedFilter).where(mine)).all()
+    # In Python: SQLite knows the case of English letters only, and these are few.
+    same = next((saved for saved in kept if saved.name.casefold() == name.casefold()), None)
     if same is None:
-        if db.session.scalar(select(func.count()).select_from(SavedFilter).where(mine)) >= MOST:
+        if len(kept) >= MOST:
             raise Refused(f"There are {MOST} saved views already. Remove one first.")
         db.session.add(SavedFilter(staff_id=by.id, name=name, query=query))
     else:

@@ -11,7 +11,7 @@ from ..customers import queries as known_customers
 from ..db import db, only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
-from ..web import choices, now, refuse, respond, takes_files, wants_panel
+from ..web import choices, now, only_looks, refuse, respond, takes_files, wants_panel
 from . import actions, bulk, forms, photos, queries, saved, scanning
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
@@ -33,6 +33,7 @@ def index():
 
 
 @bp.post("/find")
+@only_looks
 def find():
     """Where the search field goes on Enter: to the one repair that was scanned, else to the board with what was typed.
 
@@ -40,7 +41,6 @@ def find():
     neither in a log nor in the browser's history. The search while one types leaves such a link alone (staff.js).
     """
     auth.demand("repairs.view")
-    only_look()
     wanted, typed = forms.BoardFilter(request.form, auth.held_to()), request.form.get("q", "")[:500]
     if repair := queries.meant(typed):
         return redirect(url_for(".show", code=repair.code), 303)
@@ -189,6 +189,7 @@ def _intake(form):
 
 
 @bp.post("/new/customer")
+@only_looks
 def new_customer():
     """The customer's part of the intake form, for the phone typed so far.
 

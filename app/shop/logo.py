@@ -49,7 +49,8 @@ def make(upload) -> Made:
 
 def serve(name: str) -> Response:
     """The answer that is the logo; 404 for another name than its present one."""
-    picture = db.session.scalar(select(Logo.picture)) if name and name == get_shop().logo else None
+    shop = get_shop()
+    picture = db.session.scalar(select(Logo.picture)) if shop and name and name == shop.logo else None
     if picture is None:
         abort(404)
     answer = Response(picture, mimetype="image/webp")

@@ -19,12 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .. import auth, formats, hours, online, rules
 from ..auth import me
-from ..db import db, only_look
+from ..db import db
 from ..models import Branch, Repair, get_shop
 from ..rules import Refused, Status
 from ..throttle import limiter, visitor
 from ..tracking import answers
-from ..web import now, policy, public, refuse, respond, takes_files, wants_panel
+from ..web import now, only_looks, policy, public, refuse, respond, takes_files, wants_panel
 from . import actions, preview
 from . import logo as logos
 from .actions import change_shop, open_shop, save_branch
@@ -122,29 +122,24 @@ def _framing(page: str, status: int = 200):
 
 @bp.post("/settings/shop/test")
 @limiter.limit("10 per minute", key_func=lambda: f"address:{me().id}", methods=["POST"])
+@only_looks
 def test_address():
     """Asks the public address that is typed whether it is this shop. Saves nothing."""
     auth.demand("settings")
     form = ShopForm()
     form.offer_choices()
-    _hold_no_lock()
     test = None
     if form.public_url.validate(form):
         address = formats.parse_address(form.public_url.data)
-        found = online.ask(current_app, address, patience=4)
+        # No connection is kept meanwhile.
         db.session.rollback()
+        found = online.ask(current_app, address, patience=4)
         secure = address.startswith("https://")
         test = {"address": address, "found": found, "reach": formats.reach(address), "secure": secure}
     status = 200 if test else 422
     if wants_panel():
         return render_template("shop/_public_address.html", form=form, reach="world", test=test), status
     return _framing(_settings_page(form, test), status)
-
-
-def _hold_no_lock():
-    """Lets go of the write lock that a POST takes: what follows writes nothing, and may take its time."""
-    db.session.rollback()
-    only_look()
 
 
 @bp.route("/settings/page", methods=["GET", "POST"])
@@ -208,10 +203,10 @@ def logo(logo):
 
 
 @bp.route("/settings/preview", methods=["GET", "POST"])
+@only_looks
 def show_preview():
     """The customer's page about a made-up repair; POST draws it with the settings as they are typed. Saves nothing."""
     auth.demand("settings")
-    _hold_no_lock()
     shop, branch = get_shop(), db.session.scalars(select(Branch).order_by(Branch.id).limit(1)).one()
     state = PreviewForm(request.form if request.method == "POST" else request.args).state
     typed = _as_typed(ShopForm(), PageForm()) if request.method == "POST" else {}
