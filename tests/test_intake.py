@@ -347,6 +347,17 @@ def test_a_whole_number_that_is_known_says_whose_it_is(front_desk, phone):
     assert page.one("#customer")["aria-live"] == "polite"
 
 
+def test_of_another_branch_s_customer_the_name_is_said_and_nothing_more(front_desk):
+    malee = make_customer(name="Malee Suk", phone="+66812345678", email="malee@example.com")
+    make_repair(customer=malee, branch="RV")
+    page = part(front_desk, "081 234 5678")
+    assert page.one("#customer .known b").get_text() == "Malee Suk"
+    assert "malee@example.com" not in page.html
+    assert not page.all("#customer .known a")
+    make_repair(customer=malee)
+    assert "malee@example.com" in part(front_desk, "081 234 5678").html
+
+
 def test_a_name_typed_before_the_number_turned_out_to_be_known_comes_back_when_it_is_corrected(front_desk, shop):
     make_customer(name="Malee Suk", phone="+66812345678")
     known = front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5678", "name": "Somchai"})

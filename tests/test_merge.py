@@ -306,6 +306,34 @@ def test_a_merge_of_another_branch_s_customers_is_not_there(manager, owner, male
     manager.page(f"/customers/{double.id}", 404)
 
 
+def test_whoever_was_merged_at_another_branch_is_named_to_nobody_here(manager, owner, malee, double):
+    third = make_customer(name="M. Suk")
+    make_repair(customer=double, branch="RV")
+    merge(owner, malee, double)
+    merge(owner, third, malee)
+    mine = make_repair().customer
+    page = manager.page(f"/customers/{mine.id}/merge?with={double.id}")
+    assert page.one("h1").get_text() == "Who is the same person?"
+    first, second = db.session.scalars(select(Merge.id).order_by(Merge.id)).all()
+    for made in (first, second):
+        manager.page(f"/customers/merges/{made}/undo", 404)
+    make_repair(customer=third)
+    page = manager.page(f"/customers/{mine.id}/merge?with={double.id}", 422)
+    assert "Malee S. has been merged into M. Suk already" in page.text
+    assert "Undo that merge first" in manager.page(f"/customers/merges/{first}/undo").text
+
+
+def test_a_merge_that_was_undone_names_nobody_of_another_branch(manager, owner, malee, double):
+    make_repair(customer=malee)
+    make_repair(customer=double, branch="RV")
+    merge(owner, malee, double)
+    made = db.session.scalars(select(Merge)).one()
+    assert "Malee S." in manager.page(f"/customers/merges/{made.id}/undo").text
+    undo(owner)
+    manager.page(f"/customers/merges/{made.id}/undo", 404)
+    manager.send(f"/customers/merges/{made.id}/undo", status=404)
+
+
 def test_a_repair_s_move_to_another_customer_is_nothing_that_customers_see(owner, anyone, malee, double):
     repair = make_repair(customer=double)
     before = anyone.page(f"/t/{repair.token}").text

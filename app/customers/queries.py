@@ -73,6 +73,8 @@ def known(typed: str, country: str) -> Customer | None:
 
 def is_seen(customer: Customer) -> bool:
     """Whether whoever is signed in sees that customer's page."""
+    if auth.held_to() is None:
+        return True
     return db.session.scalar(_seen(select(Customer.id).where(Customer.id == customer.id))) is not None
 
 
@@ -127,7 +129,11 @@ def get_merge(merge_id: int) -> Merge:
     auth.demand("customers.merge")
     query = select(Merge).join(Customer, Customer.id == Merge.kept_id).where(Merge.id == merge_id)
     query = query.options(joinedload(Merge.kept), joinedload(Merge.gone), joinedload(Merge.staff))
-    return db.session.scalar(_seen(query)) or abort(404)
+    made = db.session.scalar(_seen(query))
+    # Who was merged on has no repairs any more, and who is two again has their own: whoever has them now is asked about.
+    if made is None or not is_seen(kept(made.kept)) or (made.undone_at and not is_seen(kept(made.gone))):
+        abort(404)
+    return made
 
 
 def get_customer(customer_id: int, doing: str) -> Customer:
@@ -142,8 +148,9 @@ def _with_counts() -> Select:
 
 
 def find_customer(customer_id: int) -> Customer | None:
-    """The customer, if there is one whom whoever is signed in sees."""
-    return db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id)))
+    """The customer, if there is one whom whoever is signed in sees; who was merged, if they see the one who was kept."""
+    found = db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id)))
+    return found if found is None or not found.merged_at or is_seen(kept(found)) else None
 
 
 @dataclass(frozen=True)
