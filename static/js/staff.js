@@ -153,9 +153,10 @@
   // --- the board ---
 
   // A link that a gun types while the search listens has a secret in it: it goes nowhere until Enter sends the form.
+  // Where keys have other signs on them than in America, "://" and "/" arrive as others do: "httpsM!!", "-t-".
   document.addEventListener("htmx:config:request", (event) => {
     const { method, body } = event.detail.ctx.request;
-    if (method === "GET" && /^\s*https?\W|\/t\//i.test(body?.get?.("q") ?? "")) event.preventDefault();
+    if (method === "GET" && /^\s*https?(\W|M[!§])|[/!§-]t[/!§-]/i.test(body?.get?.("q") ?? "")) event.preventDefault();
     // What is not asked for need not stand in the address.
     if (event.target.id === "live-filter") {
       if (body.get("quiet") !== "custom") body.delete("days");
