@@ -131,12 +131,18 @@ FORMULAS = [
     ("+1+1", "'+1+1"),
     ("-2", "'-2"),
     ("@SUM(A1)", "'@SUM(A1)"),
-    ("\t=1", "'\t=1"),
-    ("\r=1", "'\r=1"),
+    ("\t=1", "'\t'=1"),
+    ("\r=1", "'\r'=1"),
     ("＝1", "'＝1"),
     ("+66 81 =1", "'+66 81 =1"),
     ("+66 812345678", "+66 812345678"),
     ("a=1", "a=1"),
+    ("a - b; c", "a - b; c"),
+    ('a";=1;b ; +1', "a\";'=1;b ; '+1"),
+    ('a;"=1', "a;\"'=1"),
+    ("a\n-2\n＝1", "a\n'-2\n'＝1"),
+    ("a;'b", "a;'b"),
+    ("a" + "\t;" * 10_000 + "b", "a" + "\t;" * 10_000 + "b"),
     ("'quoted", "'quoted"),
     ("", ""),
     (None, ""),
@@ -335,7 +341,8 @@ def test_the_dry_run_says_what_becomes_of_every_row_and_writes_nothing(owner, na
     before = everything()
     page = check(owner, LIST)
     assert fates(page) == {
-        2: "Taken in as Waiting for parts, Narin; new customer",
+        2: "Taken in as Waiting for parts, Narin, received 1 Nov 2026, promised Wed, 25 Nov 2026, 18:00, "
+        "estimate THB1,200.50; new customer",
         3: "Taken in as Received, unassigned, because nobody there is called “Nobody”, the customer of line 2; "
         "known customer",
         4: "new customer",
@@ -401,6 +408,63 @@ def test_an_import_sent_twice_is_done_once(owner, narin):
     assert everything() == before
 
 
+def test_the_same_list_uploaded_once_more_makes_nothing_twice(owner, narin):
+    go_on(owner, check(owner, LIST))
+    before = everything()
+    # This time as a file, whose lines end otherwise.
+    page = check(owner, "", file=(io.BytesIO(LIST.encode()), "x.csv"))
+    shown = fates(page)
+    assert {shown[line] for line in (2, 3, 5)} == {"Refused. This row was imported before, from this same list."}
+    assert shown[4] == "known customer"
+    assert "nothing to import" in page.text
+    assert everything() == before
+
+
+def test_what_was_refused_comes_in_when_the_same_list_is_uploaded_after_the_reason_is_gone(owner, narin):
+    go_on(owner, check(owner, LIST))
+    make_customer(name="Nok", phone="+66810000009")
+    page = check(owner, LIST)
+    assert fates(page)[7] == "Taken in as Received; known customer"
+    go_on(owner, page)
+    assert db.session.scalar(select(func.count()).select_from(Repair)) == 4
+    assert "imported already" in owner.page(go_on(owner, page).location).text
+    assert fates(check(owner, LIST, branch=branch("RV").id))[2].startswith("Taken in"), "the wrong branch was chosen"
+
+
+def test_customers_alone_sent_twice_are_said_to_be_here(owner):
+    page = check(owner, "Name,Phone\nAna,081 000 0001\nBo,081 000 0002\n")
+    go_on(owner, page)
+    before = everything()
+    again = go_on(owner, page, 409)
+    assert again.one("[role=alert]").get_text() == "Nothing new to import: all of it is here already."
+    assert everything() == before
+
+
+@pytest.mark.parametrize("column", ["Received", "Promised"])
+def test_a_year_that_nobody_meant_is_refused(owner, column):
+    page = check(owner, f"Name,Phone,Item,Problem,{column}\nAna,081 000 0001,Violin,Buzzes,3.11.1926\n")
+    assert fates(page) == {2: "Refused. “3.11.1926” lies before the year 2000: is the year right?"}
+
+
+def test_pasted_numbers_tell_a_manager_no_names_of_another_branch(owner, manager):
+    theirs, nobodys = make_customer(name="Malee", phone="+66812345678"), make_customer(phone="+66812345679", name="Nok")
+    make_repair(customer=theirs, branch="RV")
+    text = (
+        "Name,Phone,Email\n,081 234 5678,\nx,081 234 5678,\nmalee,081 234 5678,m@example.com\nx,081 234 5678,\n"
+        "x,081 234 5679,\n"
+    )
+    page = check(manager, text)
+    assert "Malee" not in page.html
+    assert fates(page) == {
+        2: "known customer",
+        3: "Refused. This number belongs to a customer of another branch, not “x”.",
+        4: "known customer, changed, the email is added",
+        5: "Refused. This number belongs to a customer of another branch, not “x”.",
+        6: f"Refused. This number belongs to {nobodys.name}, not “x”.",
+    }
+    assert fates(check(owner, text))[3] == "Refused. This number belongs to Malee, not “x”."
+
+
 def test_when_the_shop_has_changed_meanwhile_the_new_fates_are_shown_and_nothing_is_written(owner, narin):
     page = check(owner, LIST)
     make_customer(name="Somebody else", phone="+66810000002")
@@ -423,7 +487,8 @@ def test_refused_rows_come_back_with_the_reason(owner, narin):
     assert fates(check(owner, back.html)).keys() == {*range(2, 12)}, "mended, it can be uploaded as it is"
 
 
-def test_a_file_is_uploaded_and_what_an_export_wrote_can_be_read(owner):
+def test_a_file_is_uploaded_and_what_an_export_wrote_can_be_read(owner, clock):
+    clock.set(MORNING)
     repair = make_repair(item="=Violin", estimate=1200)
     exported = export(owner).html
     page = owner.send(
@@ -431,7 +496,7 @@ def test_a_file_is_uploaded_and_what_an_export_wrote_can_be_read(owner):
     )
     assert fates(page) == {2: f"Refused. {repair.code} is in this shop already."}
     page = check(owner, exported.replace(repair.code, "XX-1"))
-    assert fates(page) == {2: "Taken in as Received; known customer"}
+    assert fates(page) == {2: "Taken in as Received, received 23 Nov 2026, estimate THB12.00; known customer"}
     go_on(owner, page)
     copy = db.session.scalars(select(Repair).order_by(Repair.id.desc()).limit(1)).one()
     assert (copy.item, copy.estimate) == ("=Violin", 1200)
@@ -473,7 +538,7 @@ BROKEN = [
 @pytest.mark.parametrize("carried", BROKEN)
 @pytest.mark.parametrize("page", ["run", "refused.csv"])
 def test_a_list_that_did_not_arrive_whole_is_asked_for_again(owner, carried, page):
-    form = {"branch": branch("MN").id, "carried": carried, "key": "a" * 32, "shown": "x"}
+    form = {"branch": branch("MN").id, "carried": carried, "shown": "x"}
     assert owner.send(f"/settings/import/{page}", form, 422).one("[role=alert]").get_text()
 
 

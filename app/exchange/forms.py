@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import secrets
 import zlib
 
 from flask_wtf.file import FileField
@@ -54,10 +53,9 @@ class UploadForm(Form):
 
 class RunForm(Form):
     branch = SelectField("Branch", coerce=int)
-    # The list, the fates that were shown for it, and what makes it one import however often it is sent.
+    # The list, and the fates that were shown for it.
     carried = HiddenField(validators=[Length(max=LONGEST_CARRIED)])
     shown = HiddenField(validators=[Length(max=64)])
-    key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(min=32, max=32)])
 
     def text(self) -> str:
         """The list's text again. Raises ValueError when it is not what pack() made."""

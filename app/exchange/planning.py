@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from sqlalchemy import select
 
 from .. import formats
-from ..customers.queries import by_phone
+from ..customers.queries import by_phone, seen_among
 from ..db import db, utcnow
 from ..models import Branch, Customer, Repair, Shop, Staff
 from ..repairs.queries import branches, technicians
@@ -38,6 +38,12 @@ class Fate:
     status: Status | None
     says: str
     values: dict = field(default_factory=dict, compare=False, repr=False)
+    # Refused, because this very row of this very list is here already.
+    done: bool = False
+
+
+class _Done(ValueError):
+    """The row was brought in when the same list was imported before."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,10 @@ class _Planner:
         self.people: list[Staff] = technicians()
         cells = [listed.cells(row) for _, row in listed.rows]
         self.customers = self._known({number for each in cells if (number := self._number(each))})
+        self.seen = seen_among(row.id for row in self.customers.values() if row)
         self.codes = self._codes({each["code"].upper() for each in cells if each["code"]})
+        self.keys = self._keys()
+        self.done = self._done(set(self.keys.values()))
         # Those whom an earlier row of this list brings: {phone: (name, email, line)}.
         self.brought: dict[str, tuple[str, str, int]] = {}
 
@@ -108,6 +117,16 @@ class _Planner:
         query = select(Repair.code)
         return {code for part in parts(codes) for code in db.session.scalars(query.where(Repair.code.in_(part)))}
 
+    def _keys(self) -> dict[int, str]:
+        """What each line's repair is taken in by: the same for the same list, so that it is taken in once."""
+        # The branch too: whoever chose a wrong one imports the list once more, into the right one.
+        whole = f"{self.branch.id}:{self.listed.digest}"
+        return {line: hashlib.sha256(f"{whole}:{line}".encode()).hexdigest()[:32] for line, _ in self.listed.rows}
+
+    def _done(self, keys: set[str]) -> set[str]:
+        query = select(Repair.intake_key)
+        return {key for part in parts(keys) for key in db.session.scalars(query.where(Repair.intake_key.in_(part)))}
+
     def fate(self, line: int, row: list[str]) -> Fate:
         """One row's."""
         cells = self.listed.cells(row)
@@ -115,9 +134,12 @@ class _Planner:
         try:
             return self._good(line, cells)
         except ValueError as problem:
-            return Fate(line, "refused", "", who, cells["phone"][:40], item, None, str(problem))
+            done = isinstance(problem, _Done)
+            return Fate(line, "refused", "", who, cells["phone"][:40], item, None, str(problem), done=done)
 
     def _good(self, line: int, cells: dict[str, str]) -> Fate:
+        if self.keys[line] in self.done:
+            raise _Done("This row was imported before, from this same list.")
         texts = {name: formats.clean_line(cells[name]) for name in ("name", "email", "item", "serial", "accessories")}
         texts |= {name: formats.clean_text(cells[name]) for name in ("problem", "note")}
         for name, most in _LONGEST.items():
@@ -127,6 +149,8 @@ class _Planner:
             raise ValueError(f"“{texts['email'][:60]}” is not an email address.")
         phone = self._phone(cells["phone"])
         repair, says = self._repair(cells, texts) if texts["item"] or texts["problem"] else ({}, "")
+        if repair:
+            repair["key"] = self.keys[line]
         customer, name, about = self._customer(line, phone, texts["name"], texts["email"])
         kind, status = ("repair", repair["status"]) if repair else ("customer", None)
         values = {"phone": phone, "name": texts["name"], "email": texts["email"], "repair": repair}
@@ -143,12 +167,17 @@ class _Planner:
     def _customer(self, line: int, phone: str, name: str, email: str) -> tuple[str, str, str]:
         """("new", "known" or "changed", their name, what there is to say)."""
         if known := self.customers.get(phone):
+            # Whose page one may not see, their name is not told either by pasting numbers.
+            is_seen = known.id in self.seen
             if name and formats.fold(name) != formats.fold(known.name):
-                raise ValueError(f"This number belongs to {known.name}, not “{name}”.")
+                raise ValueError(
+                    f"This number belongs to {known.name if is_seen else 'a customer of another branch'}, not “{name}”."
+                )
+            shown = known.name if is_seen else name
             if email and not known.email and phone not in self.brought:
-                self.brought[phone] = (known.name, email, line)
-                return "changed", known.name, "the email is added"
-            return "known", known.name, ""
+                self.brought[phone] = (shown, email, line)
+                return "changed", shown, "the email is added"
+            return "known", shown, ""
         if before := self.brought.get(phone):
             if name and formats.fold(name) != formats.fold(before[0]):
                 raise ValueError(f"Line {before[2]} says that this number is {before[0]}’s, not “{name}”.")
@@ -173,12 +202,19 @@ class _Planner:
         says = [branch.name] if branch is not self.branch else []
         says += [technician.name] if technician else []
         says += [f"unassigned, because nobody there is called “{unknown}”"] if unknown else []
+        received, promised = self._received(cells["received"]), self._promised(cells["promised"])
+        estimate, country = self._estimate(cells["estimate"]), self.shop.country
+        # As it was understood: whoever meant 4 March sees that the third of April was read.
+        says += [f"received {formats.local_date(received, self.shop.timezone, country)}"] if received else []
+        says += [f"promised {formats.full_moment(promised, self.shop.timezone, country)}"] if promised else []
+        if estimate is not None:
+            says.append(f"estimate {formats.format_money(estimate, self.shop.currency, country)}")
         return {
             "branch_id": branch.id,
             "status": reading.status(cells["status"]),
-            "received_at": self._received(cells["received"]),
-            "promised_at": self._promised(cells["promised"]),
-            "estimate": self._estimate(cells["estimate"]),
+            "received_at": received,
+            "promised_at": promised,
+            "estimate": estimate,
             "technician_id": technician.id if technician else None,
             "note": note,
             **{name: texts[name] for name in ("item", "problem", "serial", "accessories")},
@@ -199,10 +235,16 @@ class _Planner:
         found = [person for person in self.people if formats.fold(person.name) == name and person.sees(branch.id)]
         return (found[0], "") if len(found) == 1 else (None, formats.clean_line(written)[:40])
 
+    def _moment(self, written: str, otherwise: time) -> datetime:
+        at = reading.moment(written, self.shop.timezone, self.shop.country, at=otherwise)
+        if at.year < 2000:
+            raise ValueError(f"“{written[:40]}” lies before the year 2000: is the year right?")
+        return at
+
     def _received(self, written: str) -> datetime | None:
         if not written:
             return None
-        at = reading.moment(written, self.shop.timezone, self.shop.country, at=_NOON)
+        at = self._moment(written, _NOON)
         if at > self.now + timedelta(days=1):
             raise ValueError("It was received on a day that is yet to come.")
         # Noon of today may be yet to come.
@@ -211,7 +253,7 @@ class _Planner:
     def _promised(self, written: str) -> datetime | None:
         if not written or formats.fold(written) in {"none", "no promise", "-"}:
             return None
-        at = reading.moment(written, self.shop.timezone, self.shop.country, at=_EVENING)
+        at = self._moment(written, _EVENING)
         if at > self.now + timedelta(days=5 * 366):
             raise ValueError("The promise is more than five years ahead.")
         return at

@@ -5,6 +5,7 @@ sentence (ValueError), never guessed.
 """
 
 import csv
+import hashlib
 import io
 import re
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from ..formats import fold
 from ..rules import CLOSED, Status
+from .writing import CUT, SIGNS
 
 MOST_ROWS = 5000
 MOST_BYTES = 2 * 1024 * 1024
@@ -72,6 +74,12 @@ class List:
     fields: dict[str, int]
     unknown: list[str]
     rows: list[tuple[int, list[str]]]
+
+    @property
+    def digest(self) -> str:
+        """The same for the same list, uploaded or pasted: a browser ends pasted lines in a way of its own."""
+        told = repr((sorted(self.fields.items()), self.rows)).replace("\\r\\n", "\\n")
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def cells(self, row: list[str]) -> dict[str, str]:
         """A row's cells by field, bare; "" for what it does not have."""
@@ -162,9 +170,9 @@ def _headings(row: list[str]) -> tuple[dict[str, int], list[str]]:
 
 
 def plain(cell: str) -> str:
-    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula."""
-    cell = cell.strip()
-    return cell[1:].strip() if re.match(r"'[=+@\t\r＝＋－＠-]", cell) else cell
+    """A cell without the apostrophes that keep a spreadsheet from taking it, or a part of it, for a formula."""
+    cell = re.sub(rf"{CUT}'(?=[{SIGNS}])", r"\1", cell.strip())
+    return cell[1:].strip() if re.match(f"'[{SIGNS}]", cell) else cell
 
 
 def status(written: str) -> Status:

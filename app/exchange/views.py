@@ -78,18 +78,15 @@ def run():
     if listed is None:
         return _upload(forms.UploadForm(formdata=None), form.first_error), 422
     try:
-        plan = actions.bring_in_list(
-            listed, get_shop(), form.branch.data, by=me(), key=form.key.data, shown=form.shown.data
-        )
+        plan = actions.bring_in_list(listed, get_shop(), form.branch.data, by=me(), shown=form.shown.data)
     except actions.Done:
         flash("This list is imported already.")
         return redirect(url_for("repairs.index"), 303)
     except actions.Changed as refusal:
         form.shown.data = refusal.plan.digest
-        why = "The shop has changed meanwhile. Nothing was imported; this is how it stands now."
         only_look()
         db.session.rollback()
-        return _fates(form, refusal.plan, why), 409
+        return _fates(form, refusal.plan, str(refusal)), 409
     flash(f"Imported: {_said(plan)}.")
     return redirect(url_for("repairs.index", sort="newest"), 303)
 
