@@ -1,11 +1,15 @@
 """Customers: the list, the card with all their repairs, and changing one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import func, select
 
+from app.customers.forms import CustomerForm
 from app.db import db
 from app.models import Activity, Customer
 
+from .conftest import POSTGRESQL
 from .factories import make_customer, make_repair
 
 
@@ -207,6 +211,23 @@ def test_a_mistake_is_said_by_its_field_and_nothing_typed_is_lost(front_desk, ma
     for other in form.keys() - {name}:
         assert page.one(f"[name={other}]")["value"] == form[other]
     assert (malee.name, malee.phone) == ("Malee", "+66812345678")
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite lets one write after the other")
+def test_who_is_erased_while_their_form_is_on_its_way_stays_erased(owner, front_desk, malee, monkeypatch):
+    check, url = CustomerForm.validate, f"/customers/{malee.id}/erase"
+    data = {"csrf_token": owner.csrf_token(), "typed": "ERASE"}
+
+    def validate(self):
+        with ThreadPoolExecutor(1) as meanwhile:
+            assert meanwhile.submit(owner.post, url, data=data).result().status_code == 303
+        return check(self)
+
+    monkeypatch.setattr(CustomerForm, "validate", validate)
+    form = {"name": "Malee", "phone": "081 999 9999", "email": "malee@example.com"}
+    page = front_desk.send(f"/customers/{malee.id}/edit", form, 422)
+    assert "erased or merged this customer a moment ago" in page.one(".alert").get_text()
+    assert (malee.name, malee.phone, malee.email) == ("Erased customer", f"erased:{malee.id}", "")
 
 
 def test_a_technician_may_not_change_a_customer(technician, malee):

@@ -1,6 +1,7 @@
 """A customer who asks for their data, and one who asks to be forgotten: what goes, what stays, who may."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -8,12 +9,13 @@ from PIL import Image
 from sqlalchemy import Text, func, select, text
 from sqlalchemy.sql.sqltypes import String
 
-from app.customers import merging
+from app.customers import merging, queries
 from app.customers.merging import FIELDS
 from app.db import db, let_go
 from app.models import Activity, Event, Merge, Photo, Repair, SavedFilter
 from app.repairs import actions
 
+from .conftest import POSTGRESQL
 from .factories import make_customer, make_repair
 from .test_web import faults
 
@@ -222,6 +224,28 @@ def test_the_number_of_whoever_was_erased_is_new_to_the_shop(owner, front_desk, 
     for phone in (SECRETS["phone"], SECRETS["other phone"]):
         assert not front_desk.htmx("/repairs/new/customer", {"phone": phone}).all(".known, .suggestions")
     assert make_repair(customer=make_customer(phone=SECRETS["phone"])).customer_id != xanthippe.id
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite lets one write after the other")
+def test_who_is_merged_in_at_the_last_moment_is_erased_too(owner, xanthippe, monkeypatch):
+    third = make_customer(name="Xanthia Third")
+    page = owner.page(f"/customers/{xanthippe.id}/merge?with={third.id}")
+    data = {field: page.one(f"[name={field}]")["value"] for field in ("with", "seen")} | dict.fromkeys(FIELDS, "kept")
+    url, data["csrf_token"] = f"/customers/{xanthippe.id}/merge", owner.csrf_token()
+    merges, answers = queries.merges, []
+
+    def found(customer):
+        before = merges(customer)
+        if not answers:
+            with ThreadPoolExecutor(1) as meanwhile:
+                answers.append(meanwhile.submit(owner.post, url, data=data).result().status_code)
+        return before
+
+    monkeypatch.setattr(queries, "merges", found)
+    erase(owner, xanthippe)
+    assert answers == [303]
+    assert found_in(everything()) == []
+    assert "xanthia" not in everything()
 
 
 def test_only_an_owner_erases(manager, technician, front_desk):

@@ -84,9 +84,13 @@ def open_refusal(count: int) -> str:
 
 def _lock(customer: Customer) -> list[Customer]:
     """The customer and all who were merged into them, locked in the same order as merging does."""
-    ids = [customer.id, *(made.gone_id for made in queries.merges(customer))]
-    query = select(Customer).where(Customer.id.in_(ids)).order_by(Customer.id).with_for_update()
-    return list(db.session.scalars(query.execution_options(populate_existing=True)))
+    locked, wanted = set(), {customer.id, *(made.gone_id for made in queries.merges(customer))}
+    # Until the lock is held, somebody may be merged in, or out again.
+    while locked != wanted:
+        query = select(Customer).where(Customer.id.in_(wanted)).order_by(Customer.id).with_for_update()
+        going = list(db.session.scalars(query.execution_options(populate_existing=True)))
+        locked, wanted = wanted, {customer.id, *(made.gone_id for made in queries.merges(customer))}
+    return going
 
 
 def _theirs(customers: list[Customer]):

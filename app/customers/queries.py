@@ -142,7 +142,7 @@ def get_merge(merge_id: int) -> Merge:
     query = select(Merge).join(Customer, Customer.id == Merge.kept_id).where(Merge.id == merge_id)
     query = query.options(joinedload(Merge.kept), joinedload(Merge.gone), joinedload(Merge.staff))
     made = db.session.scalar(_seen(query))
-    # Who was merged on has no repairs any more, and who is two again has their own: whoever has them now is asked about.
+    # Who was merged on has no repairs any more, and who is two again has their own: those who have them count.
     if made is None or not is_seen(kept(made.kept)) or (made.undone_at and not is_seen(kept(made.gone))):
         abort(404)
     return made
@@ -160,7 +160,7 @@ def _with_counts() -> Select:
 
 
 def find_customer(customer_id: int) -> Customer | None:
-    """The customer, if there is one whom whoever is signed in sees; who was merged, if they see the one who was kept."""
+    """The customer, if there is one whom whoever is signed in sees; for somebody merged: if they see who was kept."""
     found = db.session.scalar(_seen(select(Customer).where(Customer.id == customer_id)))
     return found if found is None or not found.merged_at or is_seen(kept(found)) else None
 

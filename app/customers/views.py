@@ -37,7 +37,7 @@ def show(customer_id):
 @bp.route("/<int(max=2147483647):customer_id>/edit", methods=["GET", "POST"])
 def edit(customer_id):
     """The form that changes a customer; POST changes them."""
-    customer = _get_customer(customer_id, "customers.edit")
+    customer, error = _get_customer(customer_id, "customers.edit"), ""
     form = forms.CustomerForm(obj=customer)
     if request.method != "POST":
         form.phone.data = formats.format_phone(customer.phone, get_shop().country)
@@ -47,10 +47,14 @@ def edit(customer_id):
             actions.change(customer, by=me(), name=form.name.data, phone=phone, email=form.email.data)
         except actions.PhoneTaken as refusal:
             form.phone.errors = [str(refusal)]
+        except Refused as refusal:
+            db.session.rollback()
+            error = str(refusal)
         else:
             flash("Customer saved.")
             return redirect(url_for(".show", customer_id=customer.id), 303)
-    return render_template("customers/edit.html", form=form, customer=customer), 422 if form.errors else 200
+    values = {"form": form, "customer": customer, "error": error}
+    return render_template("customers/edit.html", **values), 422 if error or form.errors else 200
 
 
 # --- merging ------------------------------------------------------------------------------------
