@@ -198,8 +198,12 @@ def note_refusal(refusal: rules.Forbidden) -> None:
 
 
 def held_to() -> int | None:
-    """The branch that whoever is signed in is held to; None for an owner, who sees all of them."""
-    return None if me().role == Role.OWNER else me().branch_id
+    """The branch that whoever is signed in is held to; None for an owner, who sees all of them.
+
+    Never None for anybody else: who has no branch, by some mistake, is held to one that does not exist. Nor 0, which a
+    filter takes for no branch.
+    """
+    return None if me().role == Role.OWNER else me().branch_id or -1
 
 
 def demand(permission: str) -> None:
@@ -371,7 +375,8 @@ def ask_code():
         _note_failure(staff_id, "right password, wrong code")
         field, wrong = (form.recovery, _NOT_ONE) if form.recovery.data else (form.code, _WRONG)
         field.errors = [wrong]
-        form.code.data = ""
+        # Neither stays: a wrong recovery code would be looked at before the right code that is typed next.
+        form.code.data = form.recovery.data = ""
     return render_template("auth/code.html", form=form), 422 if form.errors else 200
 
 

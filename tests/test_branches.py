@@ -79,6 +79,16 @@ def test_a_customer_of_another_branch_is_not_there(somebody, owner, stranger):
     assert "Rung" in owner.page("/customers?q=rung").text
 
 
+def test_whoever_has_no_branch_by_mistake_sees_what_is_no_branch_s(app, here, stranger):
+    """Not everything, as an owner does, who has none either."""
+    lost = app.test_client().be(make_staff("manager", branch_id=None))
+    lost.page(f"/repairs/{here.code}", 404)
+    lost.page(f"/customers/{stranger.id}", 404)
+    for url in ("/repairs", f"/repairs?branch={here.branch_id}", "/customers", "/activity"):
+        page = lost.page(url)
+        assert not [word for word in (here.code, "Napat", "Rung") if word in page.text], url
+
+
 def test_a_customer_without_repairs_is_anybody_s(somebody):
     make_customer(name="New")
     assert "New" in somebody.page("/customers").text

@@ -11,7 +11,7 @@ from app.models import Activity, Invitation, RecoveryCode, SignIn
 from app.rules import Deed
 
 from .factories import PASSWORD, make_staff
-from .test_settings import count
+from .test_settings import count, shown
 from .test_staff import deeds, link_on
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -259,6 +259,17 @@ def test_a_recovery_code_lets_in_once(app, technician, codes):
     assert page.all("details[open] #recovery")
     assert not is_in(browser)
     assert len(deeds(Deed.RECOVERY_CODE_USED)) == 3
+
+
+def test_a_mistyped_recovery_code_does_not_stand_in_the_way_of_the_code_that_is_typed_next(
+    app, technician, codes, clock
+):
+    browser = app.test_client()
+    gives_password(browser, technician.staff)
+    page = browser.send("/login/code", {"code": "", "recovery": "aaaaaa-aaaaaa"}, 422)
+    clock.forward(seconds=30)
+    browser.send("/login/code", shown(page) | {"code": pyotp.TOTP(SECRET).at(int(clock.time()))})
+    assert is_in(browser)
 
 
 def test_nobody_s_recovery_code_is_another_s(app, ana, codes):

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import func, select, update
 
+from app import passwords
 from app.db import db
 from app.models import Activity, Event, Invitation, SignIn, Staff
 from app.rules import Deed, Kind
@@ -28,7 +29,7 @@ def person(email="narin@example.com"):
 def new(**changes):
     """What the owner fills in about somebody new."""
     form = {"name": "Narin", "email": "Narin@Example.com", "role": "technician", "branch": str(branch("RV").id)}
-    return form | changes
+    return form | ({"current": PASSWORD} if changes.get("role") == "owner" else {}) | changes
 
 
 def as_it_is(client, staff):
@@ -308,11 +309,44 @@ def test_an_email_is_changed_with_the_owner_s_own_password_alone(owner, password
     assert narin.name != "Other"
 
 
+@pytest.mark.parametrize("password", ["", "wrong"])
+def test_nobody_is_made_an_owner_without_an_owner_s_password(owner, password):
+    """Whoever finds a browser signed in would be an owner for good."""
+    page = owner.send("/settings/staff/new", new(role="owner", current=password), 422)
+    assert "To make somebody an owner" in page.one("#current-error").get_text()
+    assert shown(page)["email"] == "Narin@Example.com"
+    assert count(Invitation) == 0
+    narin = make_staff("technician")
+    form = as_it_is(owner, narin) | {"role": "owner"}
+    page = owner.send(f"/settings/staff/{narin.id}", form | {"current": password}, 422)
+    assert "To make somebody an owner" in page.one("details[open] #current-error").get_text()
+    assert narin.role == "technician"
+    owner.send(f"/settings/staff/{narin.id}", form | {"current": PASSWORD})
+    assert narin.role == "owner"
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+@pytest.mark.parametrize(("act", "field"), [("reactivate", "back"), ("link", "reset")])
+def test_no_owner_is_let_in_by_a_new_link_without_an_owner_s_password(owner, act, field, password):
+    ana = make_staff("owner", active=act == "link", password_hash="")
+    url = f"/settings/staff/{ana.id}"
+    assert owner.page(url).one(f"#access form[action$='/{act}'] #{field}-current")
+    page = owner.htmx(f"{url}/{act}", {"current": password}, 422)
+    assert page.one(f"#{field}-current-error").get_text(strip=True)
+    assert (ana.active, count(Invitation)) == (act == "link", 0)
+    link_on(owner.htmx(f"{url}/{act}", {"current": PASSWORD}))
+    assert (ana.active, count(Invitation)) == (True, 1)
+
+
 def test_whoever_guesses_the_password_of_a_browser_that_is_signed_in_has_to_wait(owner):
     narin = make_staff("technician")
     for number in range(10):
-        url = ("/account", f"/settings/staff/{narin.id}/link")[number % 2]
-        owner.send(url, {"current": "guess", "password": NEW_PASSWORD}, 422)
+        url, form = (
+            ("/account", {"password": NEW_PASSWORD}),
+            (f"/settings/staff/{narin.id}/link", {}),
+            ("/settings/staff/new", new(role="owner")),
+        )[number % 3]
+        owner.send(url, form | {"current": "guess"}, 422)
     owner.send(f"/settings/staff/{narin.id}/link", {"current": PASSWORD}, 429)
     owner.send("/account", {"current": PASSWORD, "password": NEW_PASSWORD}, 429)
 
@@ -538,6 +572,18 @@ def test_everyone_changes_their_own_password(app, request, role):
     app.test_client().send("/login", {"email": client.staff.email, "password": PASSWORD}, 422)
     app.test_client().sign_in(client.staff, NEW_PASSWORD)
     assert deeds(Deed.PASSWORD_CHANGED) == [(client.staff_id, "", "")]
+
+
+def test_the_shop_does_not_wait_while_the_hash_of_a_new_password_is_worked_out(technician, monkeypatch):
+    held, work_out = [], passwords.hash_password
+
+    def look(password):
+        held.append(db.session().in_transaction())
+        return work_out(password)
+
+    monkeypatch.setattr(passwords, "hash_password", look)
+    technician.send("/account", {"current": PASSWORD, "password": NEW_PASSWORD})
+    assert held == [False]
 
 
 @pytest.mark.parametrize(

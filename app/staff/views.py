@@ -10,7 +10,7 @@ from .. import second_step as codes_of
 from ..auth import few_guesses, me
 from ..db import db
 from ..models import Staff, get_shop
-from ..rules import Refused
+from ..rules import Refused, Role
 from ..throttle import count_miss
 from ..web import cookie_name, csrf, error_page, public, refuse, respond, wants_panel
 from . import actions, forms, queries
@@ -29,11 +29,12 @@ def index():
 
 
 @bp.route("/settings/staff/new", methods=["GET", "POST"])
+@few_guesses
 def new():
     """The form for a new person; POST invites them."""
     auth.demand("settings")
     form = forms.PersonForm(queries.branches())
-    if request.method == "POST" and form.validate() and _is_unique(form, Staff()):
+    if request.method == "POST" and form.validate() and _is_unique(form, Staff()) and _may_save(form, Staff()):
         person, token = actions.invite(by=me(), **form.details())
         _keep_for_once(person, token)
         flash(f"{person.name} is invited. Send them the link below.")
@@ -59,7 +60,7 @@ def edit(staff_id):
     if request.method != "POST":
         return render_template("staff/edit.html", **_about(person, form=form, token=_kept_for_once(person)))
     error = ""
-    if form.validate() and _is_unique(form, person) and _may_change_email(form, person):
+    if form.validate() and _is_unique(form, person) and _may_save(form, person):
         try:
             count = actions.change(person, by=me(), **form.details())
         except Refused as refusal:
@@ -71,10 +72,16 @@ def edit(staff_id):
     return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422
 
 
-def _may_change_email(form, person) -> bool:
-    """A stolen session must not be enough to sign in as somebody else: their address is what they sign in with."""
-    if form.email.data.casefold() != person.email and not auth.is_me(form.current.data):
-        form.current.errors = ["To change what somebody signs in with, type your own password."]
+def _may_save(form, person) -> bool:
+    """A stolen session must not be enough to sign in as somebody else, nor to have an owner of one's own."""
+    if form.role.data == Role.OWNER != person.role:
+        what = "To make somebody an owner, type your own password."
+    elif person.email and form.email.data.casefold() != person.email:
+        what = "To change what somebody signs in with, type your own password."
+    else:
+        return True
+    if not auth.is_me(form.current.data):
+        form.current.errors = [what]
     return not form.errors
 
 
@@ -87,12 +94,10 @@ def _nobodys(count: int) -> str:
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/link")
 @few_guesses
 def renew_link(staff_id):
-    """Makes a new link for somebody; who has a password loses it, so that asks for the owner's own."""
+    """Makes a new link for somebody. That asks for the owner's own password if they lose theirs, or are an owner."""
     person = _get_person(staff_id)
     form = forms.ConfirmForm("reset")
-    if person.password_hash and form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = ["This is not your password."]
-    if person.password_hash and form.errors:
+    if (person.password_hash or person.role == Role.OWNER) and not _is_confirmed(form):
         return _refuse_access(person, reset=form)
     try:
         token = actions.renew_link(person, by=me())
@@ -119,9 +124,13 @@ def drop_second_step(staff_id):
 
 
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/reactivate")
+@few_guesses
 def reactivate(staff_id):
-    """Lets somebody in again, by a new link."""
+    """Lets somebody in again, by a new link; an owner with one's own password alone."""
     person = _get_person(staff_id)
+    form = forms.ConfirmForm("back")
+    if person.role == Role.OWNER and not _is_confirmed(form):
+        return _refuse_access(person, back=form)
     try:
         token = actions.reactivate(person, by=me())
     except Refused as refusal:
@@ -145,6 +154,12 @@ def deactivate(staff_id):
     return redirect(url_for(".edit", staff_id=person.id), 303)
 
 
+def _is_confirmed(form) -> bool:
+    if form.validate() and not auth.is_me(form.current.data):
+        form.current.errors = ["This is not your password."]
+    return not form.errors
+
+
 def _get_person(staff_id: int) -> Staff:
     auth.demand("settings")
     return queries.get_person(staff_id)
@@ -161,7 +176,7 @@ def _refuse_access(person, **more):
     return refuse("staff/_access.html", "staff/edit.html", status=422, **_about(person, **more))
 
 
-def _about(person, *, form=None, error="", token="", reset=None, drop=None, failed="") -> dict:
+def _about(person, *, form=None, error="", token="", reset=None, drop=None, back=None, failed="") -> dict:
     """What the page of a person shows. token: the secret of the link that was just made; it is nowhere else."""
     invitation, in_hand = queries.standing(person)
     return {
@@ -169,6 +184,7 @@ def _about(person, *, form=None, error="", token="", reset=None, drop=None, fail
         "form": form or forms.PersonForm(queries.branches(), person, formdata=None),
         "error": error,
         "failed": failed,
+        "back": back or forms.ConfirmForm("back", formdata=None),
         "drop": drop or forms.ConfirmForm("drop", formdata=None),
         "reset": reset or forms.ConfirmForm("reset", formdata=None),
         "link": sharing.invitation(get_shop(), person, token) if token else None,
@@ -242,7 +258,9 @@ def account():
     form = forms.PasswordForm()
     if request.method == "POST" and form.validate():
         if auth.is_me(form.current.data):
-            actions.change_password(me(), passwords.hash_password(form.password.data))
+            # Before the row is read again: the write lock must not be held while the hash is worked out.
+            password_hash = passwords.hash_password(form.password.data)
+            actions.change_password(me(), password_hash)
             flash("Password changed. You are signed out everywhere else.")
             return redirect(url_for(".account"), 303)
         form.current.errors = ["This is not your present password."]
