@@ -1,8 +1,11 @@
 """A customer who asks for their data, and one who asks to be forgotten: what goes, what stays, who may."""
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,7 +14,7 @@ from sqlalchemy.sql.sqltypes import String
 
 from app.customers import merging, queries
 from app.customers.merging import FIELDS
-from app.db import db, let_go
+from app.db import db
 from app.models import Activity, Event, Merge, Photo, Repair, SavedFilter
 from app.repairs import actions
 
@@ -128,10 +131,63 @@ def test_what_was_erased_is_not_in_the_file_either(owner, xanthippe):
     if db.engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL cleans up by itself, when it has time")
     erase(owner, xanthippe)
-    db.session.commit()
-    let_go()  # The last connection to go brings the write-ahead log home.
-    with open(db.engine.url.database, "rb") as file:
-        assert found_in(file.read().decode("utf-8", "ignore").casefold()) == []
+    files = [Path(db.engine.url.database), Path(f"{db.engine.url.database}-wal")]
+    for file in files:
+        assert found_in(file.read_bytes().decode("utf-8", "ignore").casefold()) == [], file
+
+
+def test_the_letters_of_a_name_leave_the_search_s_index(owner, xanthippe):
+    if db.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL cleans up by itself, when it has time")
+
+    def holds_letters(table):
+        blocks = db.session.scalars(text(f"SELECT block FROM {table}_words_data")).all()
+        db.session.commit()
+        return any(b"xan" in block for block in blocks)
+
+    make_customer(name="Somchai")
+    assert holds_letters("customer")
+    erase(owner, xanthippe)
+    assert not holds_letters("customer")
+    assert not holds_letters("repair")
+    assert owner.page("/customers?q=somchai").all("#results li")
+
+
+def test_whoever_reads_at_that_moment_is_in_nobody_s_way(owner, xanthippe):
+    if db.engine.dialect.name != "sqlite":
+        pytest.skip("there is no log to bring home")
+    with closing(sqlite3.connect(db.engine.url.database)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT name FROM customer WHERE id = ?", [xanthippe.id]).fetchone()
+        erase(owner, xanthippe)
+    assert found_in(everything()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "phone", "email", "view", "query", "goes"),
+    [
+        ("Anna Schmidt", "+447700900123", "", "Hers", "q=anna&show=late", True),
+        ("Anna Schmidt", "+447700900123", "", "For Schmidt", "show=late", True),
+        ("Anna Schmidt", "+447700900123", "", "Hers", "q=07700+900123", True),
+        ("Anna Schmidt", "+447700900123", "", "Hers", "q=900123", True),
+        ("Anna Doe-Smith", "+447700900123", "", "Hers", "q=smith", True),
+        ("José Silva", "+447700900123", "", "Hers", "q=JOSE", True),
+        ("李明", "+447700900123", "", "Hers", "q=%E6%9D%8E%E6%98%8E", True),
+        ("A. S.", "+447700900123", "anna@mail.example", "Hers", "q=anna%40mail.example", True),
+        ("A. S.", "+447700900123", "anna@mail.example", "Hers", "q=anna", True),
+        ("Li", "+447700900123", "", "Late list", "show=late", False),
+        ("Late Show", "+447700900123", "", "Mine", "show=late&mine=1", False),
+        ("A. S.", "+447700900123", "", "Plan A", "q=iphone", False),
+        ("Anna", "+447700900123", "anna@mail.example", "Mail", "q=hannah", False),
+        ("Anna", "+447700900123", "", "Unit", "q=MN-9001", False),
+        ("Anna", "+447700900123", "", "Thirteens", "q=iphone+13", False),
+    ],
+)
+def test_views_that_name_whoever_was_erased_go_and_no_others(owner, name, phone, email, view, query, goes):
+    customer = make_customer(name=name, phone=phone, email=email)
+    db.session.add(SavedFilter(staff_id=owner.staff_id, name=view, query=query))
+    erase(owner, customer)
+    assert db.session.scalars(select(SavedFilter.name)).all() == ([] if goes else [view])
 
 
 def test_the_shop_s_counts_are_true_afterwards(owner, xanthippe):

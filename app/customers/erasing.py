@@ -3,8 +3,11 @@
 The repairs stay, without anything that says whose they were, so that the shop's counts are still true.
 """
 
+import re
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qs
 
 from sqlalchemy import delete, func, or_, select, update
 
@@ -73,6 +76,7 @@ def erase(customer: Customer, *, by: Staff) -> None:
     photos.remove(*names)
     _leave_no_trace(begin=False)
     db.session.commit()
+    _bring_log_home()
 
 
 def open_refusal(count: int) -> str:
@@ -115,16 +119,48 @@ def _forget_merges(going: list[Customer]) -> None:
 
 
 def _forget_searches(going: list[Customer]) -> None:
-    """Removes views of the board that were saved with what a customer is found by."""
-    known = {formats.fold(text) for row in going for text in (row.name, row.email, row.phone) if text}
+    """Removes views of the board that are called or look for a word of a customer's name, their email or number."""
+    known = set().union(*(_words(f"{row.name} {row.email} {row.email.partition('@')[0]}") for row in going))
+    phones = [formats.digits(row.phone) for row in going]
     for saved in db.session.scalars(select(SavedFilter)):
-        said = formats.fold(f"{saved.name} {unquote_plus(saved.query)}")
-        if any(word in said for word in known):
+        said = f"{saved.name} {' '.join(parse_qs(saved.query).get('q', []))}"
+        if known & _words(said) or any(number in phone for number in _numbers(said) for phone in phones):
             db.session.delete(saved)
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text as search compares them; of "Doe-Smith" also either half, of "J." not the letter alone."""
+    words = {word.strip(".,;:!?\"'()") for word in formats.fold(text).split()}
+    # An address is a word: what stands behind its @ is many people's.
+    words |= {half for word in words if "@" not in word for half in re.split(r"\W", word)}
+    return {word for word in words if len(word) > 1 or not word.isascii()} - {""}
+
+
+def _numbers(text: str) -> list[str]:
+    """The digits of what may be a phone number, or the part of one by which somebody is looked for."""
+    written = (word for word in formats.search_words(text) if re.fullmatch(r"\+?[\d\s()./-]+", word))
+    return [number for number in map(formats.digits, written) if len(number) >= 4]
 
 
 def _leave_no_trace(*, begin: bool) -> None:
     # SQLite only marks what is deleted as free; so it stays in the file until something else takes its place.
     # https://www.sqlite.org/pragma.html#pragma_secure_delete
+    if db.engine.dialect.name != "sqlite":
+        return
+    connection = db.session.connection()
+    if not begin:
+        # The search's index marks too: the letters of a name stay in it until all that was marked is left out.
+        # https://www.sqlite.org/fts5.html#the_optimize_command
+        for index in ("customer_words", "repair_words"):
+            connection.exec_driver_sql(f"INSERT INTO {index}({index}) VALUES ('optimize')").close()  # noqa: S608
+    connection.exec_driver_sql(f"PRAGMA secure_delete = {'ON' if begin else 'OFF'}").close()
+
+
+def _bring_log_home() -> None:
+    # What was written before stands in the write-ahead log as it was. While somebody reads, that is for later.
+    # https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
     if db.engine.dialect.name == "sqlite":
-        db.session.connection().exec_driver_sql(f"PRAGMA secure_delete = {'ON' if begin else 'OFF'}").close()
+        # Nobody writes while it waits for those who read, so it waits a second at most.
+        file = db.engine.url.database
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(file, timeout=1)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
