@@ -1,4 +1,4 @@
-"""The commands: flask serve, check, backup, restore, demo."""
+"""The commands: flask serve, check, backup, restore, owner-link, demo."""
 
 import json
 import os
@@ -23,7 +23,10 @@ from .check.place import OK, WARNING, WRONG
 from .config import ROOT, BadSetting
 from .db import db, let_go
 from .demo import fill as demo
+from .models import get_shop
 from .repairs import photos
+from .rules import Refused
+from .staff import actions as people
 
 COPIES_KEPT = 10
 
@@ -31,7 +34,7 @@ COPIES_KEPT = 10
 def init_app(app):
     """Adds the commands to `flask`, those of Flask-Migrate too."""
     Migrate(app, db, directory=str(ROOT / "migrations"))
-    for command in (serve, check_command, backup_command, restore_command, demo_command):
+    for command in (serve, check_command, backup_command, restore_command, owner_link, demo_command):
         app.cli.add_command(command)
 
 
@@ -229,6 +232,18 @@ def _give_to_owner(data: Path) -> None:
         for folder, folders, files in os.walk(data):
             for name in (*folders, *files):
                 os.chown(Path(folder, name), owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+@click.command("owner-link")
+@click.argument("email")
+def owner_link(email):
+    """Let an owner in who lost password or phone: EMAIL's ends, and a link to choose a new one is printed."""
+    try:
+        person, token = people.owner_link(email)
+    except Refused as refusal:
+        raise click.ClickException(str(refusal)) from None
+    click.echo(f"{person.name} chooses a new password here, once, within 72 hours; the second step is off:")
+    click.echo(f"{get_shop().public_url}/welcome/{token}")
 
 
 @click.command("demo")

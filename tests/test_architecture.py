@@ -88,7 +88,7 @@ RANKS = {
     "tracking.answers": 5,
     "tracking.views": 8,
     "printing": 8,
-    "cli": 8,
+    "cli": 9,
     "__init__": 10,
 }
 # What a rank allows and the design does not: module, and what it may not import.

@@ -94,7 +94,12 @@ def test_the_exit_status_is_1_when_something_is_wrong(installation, runner):
     db.session.execute(update(Staff).values(active=False))
     done = runner.invoke(args=["check"])
     assert done.exit_code == 1
-    assert "wrong    Shop            Nobody who is active is an owner" in done.stdout
+    assert "wrong    Shop            No owner can sign in" in done.stdout
+
+
+def test_an_owner_who_has_yet_to_choose_a_password_is_none_who_can_sign_in(installation, runner):
+    db.session.execute(update(Staff).values(password_hash=""))
+    assert "flask owner-link EMAIL" in runner.invoke(args=["check"]).stdout
 
 
 @sqlite_only

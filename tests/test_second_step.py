@@ -1,6 +1,7 @@
 """The second step at sign-in: set up, asked for, got around with recovery codes, turned off."""
 
 import re
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
@@ -340,3 +341,30 @@ def test_of_two_who_send_the_same_code_at_once_one_is_in(anyone, ana, code, cloc
     monkeypatch.setattr("app.second_step.step_of", lambda *_, **__: step)
     anyone.send("/login/code", {"code": code()}, 422)
     assert not is_in(anyone)
+
+
+# --- an owner who is locked out -----------------------------------------------------------------
+
+
+def test_whoever_holds_the_server_lets_in_an_owner_who_lost_phone_and_password(app, owner, runner, code):
+    owner.send("/account/second-step", {"secret": SECRET, "code": code(), "current": PASSWORD})
+    done = runner.invoke(args=["owner-link", owner.staff.email.upper()])
+    assert done.exit_code == 0
+    link = urlsplit(done.stdout.split()[-1]).path
+    assert not is_in(owner), "whoever has the phone may have the session too"
+    assert count(RecoveryCode) == 0
+    app.test_client().send("/login", {"email": owner.staff.email, "password": PASSWORD}, 422)
+    browser = app.test_client()
+    assert browser.send(link, {"password": NEW_PASSWORD}).location == "/repairs"
+    assert is_in(browser)
+    assert deeds(Deed.ACCESS_RESET) == [(None, f"staff {owner.staff_id}", "by flask owner-link, on the server")]
+    assert "reset the access of" in browser.page("/activity").text
+
+
+@pytest.mark.parametrize("who", [{"role": "manager"}, {"role": "owner", "active": False}, None])
+def test_the_server_makes_a_link_for_an_owner_who_may_sign_in_alone(runner, shop, who):
+    email = make_staff(**who).email if who else "nobody@example.com"
+    done = runner.invoke(args=["owner-link", email])
+    assert done.exit_code == 1
+    assert "No owner who may sign in" in done.output
+    assert count(Invitation) == 0

@@ -17,11 +17,14 @@ def _shop(place):
             "None is set up here: open the address that script/server prints. If there was one, DATA_DIR is wrong.",
         )
         return
-    owners = place.ask("SELECT count(*) FROM staff WHERE role = 'owner' AND active")[0][0]
+    owners = place.ask("SELECT count(*) FROM staff WHERE role = 'owner' AND active AND password_hash <> ''")[0][0]
     yield (
         (OK, place.shop[0])
         if owners
-        else (WRONG, "Nobody who is active is an owner, so nobody can change its settings.")
+        else (
+            WRONG,
+            "No owner can sign in, so nobody can change its settings: flask owner-link EMAIL makes one a new link.",
+        )
     )
 
 

@@ -109,6 +109,25 @@ def reactivate(person: Staff, *, by: Staff) -> str:
     return token
 
 
+def owner_link(email: str) -> tuple[Staff, str]:
+    """A way in for an owner who is locked out, for whoever holds the server; returned with the secret of the link.
+
+    Password, second step and sessions end. Raises Refused for anybody but an owner who may sign in.
+    """
+    person = db.session.scalar(select(Staff).where(Staff.email == email.strip().casefold()))
+    if person is not None:
+        _hold(person)
+    if person is None or not person.active or person.role != Role.OWNER:
+        raise Refused("No owner who may sign in has that email.")
+    person.password_hash = person.totp_secret = ""
+    second_step.keep_recovery_codes(person, [])
+    auth.end_sessions(person)
+    token = _new_link(person, person)
+    record.note(Deed.ACCESS_RESET, by=None, subject=person, text="by flask owner-link, on the server")
+    db.session.commit()
+    return person, token
+
+
 def _new_link(person: Staff, by: Staff) -> str:
     token = formats.new_token()
     db.session.flush()
