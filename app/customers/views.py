@@ -111,7 +111,7 @@ def undo_merge(merge_id):
     """What undoing a merge would do, or why it cannot be undone; POST undoes it."""
     made, error = queries.get_merge(merge_id), ""
     if request.method == "POST":
-        gone_id = made.gone_id
+        kept_id, gone_id = made.kept_id, made.gone_id
         try:
             left = merging.undo(made, by=me())
         except Refused as refusal:
@@ -119,7 +119,9 @@ def undo_merge(merge_id):
             error = str(refusal)
         else:
             flash("Undone: they are two customers again." + (f" Not restored: {'; '.join(left)}." if left else ""))
-            return redirect(url_for(".show", customer_id=gone_id), 303)
+            # All of the other one's repairs may be at another branch.
+            there = gone_id if queries.find_customer(gone_id) else kept_id
+            return redirect(url_for(".show", customer_id=there), 303)
     refusal = ""
     try:
         merging.may_undo(made)
