@@ -141,11 +141,19 @@ def test_a_client_that_waits_to_be_asked_is_asked(line):
 
 
 def test_a_long_body_that_comes_slowly_gets_there(line):
-    slow, began = line(head(40_000)), time.monotonic()
-    for _ in range(20):
-        slow.sendall(b"x" * 2_000)
-        time.sleep(0.1)
-    assert read_until(slow, b"40000").startswith(b"HTTP/1.1 200")
+    for _ in range(5):
+        slow, began = line(head(40_000)), time.monotonic()
+        sent, longest, answer = began, 0, b""
+        with suppress(ConnectionError):
+            for _ in range(20):
+                slow.sendall(b"x" * 2_000)
+                longest, sent = max(longest, time.monotonic() - sent), time.monotonic()
+                time.sleep(0.1)
+            answer = read_until(slow, b"40000")
+        if longest < 0.4:
+            break
+        # This machine was too busy to send: slow is one thing, a second of silence another.
+    assert answer.startswith(b"HTTP/1.1 200")
     # Longer than one has whose rest does not come.
     assert time.monotonic() - began > 2
 
