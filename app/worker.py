@@ -79,6 +79,11 @@ class Worker(ThreadWorker):
             self.poller.unregister(oldest.sock)
             self._give_up(oldest)
 
+    def on_pending_socket_readable(self, connection, client):
+        """Looks at what has arrived, unless the connection had to go a moment ago, for one more that came in with it."""
+        if client.fileno() >= 0:
+            super().on_pending_socket_readable(connection, client)
+
     def _give_up(self, connection) -> None:
         self.nr_conns -= 1
         connection.close()
