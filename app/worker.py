@@ -80,7 +80,7 @@ class Worker(ThreadWorker):
             self._give_up(oldest)
 
     def on_pending_socket_readable(self, connection, client):
-        """Looks at what has arrived, unless the connection had to go a moment ago, for one more that came in with it."""
+        """Looks at what has arrived, unless the connection had to go a moment ago, for one more that came with it."""
         if client.fileno() >= 0:
             super().on_pending_socket_readable(connection, client)
 
