@@ -110,11 +110,14 @@ def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
     db.session.execute(rows)
 
 
-def is_me(password: str) -> bool:
+def is_me(password: str | None) -> bool:
     """Whether it is the password of whoever is signed in, asked for once more before something that matters.
 
     Ends the transaction: the write lock must not be held while the hash is worked out.
     """
+    if not password:
+        # Nothing was guessed. A form that asks only when it must comes without the field the first time.
+        return False
     known_hash = me().password_hash
     db.session.rollback()
     g.typed_wrong = not passwords.password_matches(password, known_hash)

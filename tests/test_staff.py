@@ -663,3 +663,12 @@ def test_a_sign_in_that_failed_is_written_down_without_what_was_typed(app, shop)
     for email in ("ana@example.com", "nobody@example.com"):
         app.test_client().send("/login", {"email": email, "password": "my other password"}, 422)
     assert deeds(Deed.SIGN_IN_FAILED) == [(None, f"staff {ana.id}", "wrong password"), (None, "", "wrong password")]
+
+
+def test_an_owner_invited_by_a_form_that_did_not_ask_yet_is_asked_for_and_nothing_is_lost(owner):
+    form = {"name": "Mo Ortega", "email": "mo@example.com", "role": "owner", "branch": "0"}
+    page = owner.send("/settings/staff/new", form, 422)
+    assert page.one("input[name=current][aria-invalid=true]")
+    assert page.one("input[name=name]")["value"] == "Mo Ortega"
+    for staff_id in (owner.staff_id, make_staff("technician").id):
+        owner.send(f"/settings/staff/{staff_id}", form, 422)
