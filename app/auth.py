@@ -5,16 +5,18 @@ import hmac
 import logging
 import re
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 
 from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm.exc import ObjectDeletedError
 from werkzeug.local import LocalProxy
 from wtforms import EmailField, HiddenField, PasswordField, StringField, ValidationError
 
-from . import formats, passwords, rules, second_step
+from . import formats, language, passwords, rules, second_step
 from .activity import record
 from .db import db, utcnow
 from .models import Shop, SignIn, Staff, get_shop
@@ -39,6 +41,7 @@ _SHOP = LocalProxy(get_shop)
 def init_app(app):
     """The gate, the sign-in pages, and `staff` in every template that asks."""
     passwords.init_app(app)
+    language.init_app(app, _language)
     # The cookie carries the time of its last use, signed.
     app.config["PERMANENT_SESSION_LIFETIME"] = UNUSED_FOR
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
@@ -52,6 +55,15 @@ def init_app(app):
     app.register_error_handler(rules.Forbidden, _forbidden)
     app.register_error_handler(ObjectDeletedError, _gone_meanwhile)
     app.register_blueprint(bp)
+
+
+def _language() -> str:
+    """One's own, or the shop's; of a stranger, what the browser asks for."""
+    # A page about a database that is away must not need it.
+    with suppress(SQLAlchemyError):
+        if current_user and current_user.is_authenticated:
+            return me().language or get_shop().language
+    return language.of_browser()
 
 
 # --- sessions -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How things are written: phones, money, dates, codes, tokens. Pure: text in, text out."""
+"""How things are written: phones, money, dates, codes, tokens. Pure: text in, text out, in the language spoken now."""
 
 import ipaddress
 import re
@@ -13,6 +13,8 @@ import phonenumbers
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
 from babel.numbers import format_currency, get_currency_precision, get_territory_currencies
+from flask_babel import get_locale, lazy_gettext
+from flask_babel import gettext as _
 from phonenumbers import PhoneNumberFormat
 
 # --- phones -------------------------------------------------------------------------------------
@@ -33,8 +35,8 @@ def parse_phone(text: str, country: str) -> str:
         if phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE:
             return phonenumbers.format_number(number, PhoneNumberFormat.E164)
     if len(re.sub(r"\D", "", text)) < 3:
-        raise ValueError("This is not a phone number.")
-    raise ValueError("This phone number has too few or too many digits. Start with + for another country.")
+        raise ValueError(_("This is not a phone number."))
+    raise ValueError(_("This phone number has too few or too many digits. Start with + for another country."))
 
 
 @lru_cache(4096)
@@ -80,18 +82,27 @@ def search_words(text: str) -> list[str]:
 # --- places -------------------------------------------------------------------------------------
 
 
-@lru_cache
 def countries() -> list[tuple[str, str]]:
-    """(code, English name) of every country that has phone numbers, by name."""
-    names = Locale("en").territories
-    return sorted(((code, names[code]) for code in phonenumbers.SUPPORTED_REGIONS if code in names), key=lambda c: c[1])
+    """(code, name) of every country that has phone numbers, by name."""
+    return _countries(_language())
 
 
 @lru_cache
+def _countries(language: str) -> list[tuple[str, str]]:
+    names = Locale(language).territories
+    known = ((code, names[code]) for code in phonenumbers.SUPPORTED_REGIONS if code in names)
+    return sorted(known, key=lambda country: fold(country[1]))
+
+
 def currencies() -> list[tuple[str, str]]:
-    """(code, "code – English name") of the currencies that some country pays with today, by code."""
-    names = Locale("en").currencies
-    used = {code for country, _ in countries() for code in get_territory_currencies(country)}
+    """(code, "code – name") of the currencies that some country pays with today, by code."""
+    return _currencies(_language())
+
+
+@lru_cache
+def _currencies(language: str) -> list[tuple[str, str]]:
+    names = Locale(language).currencies
+    used = {currency for country, _ in _countries(language) for currency in get_territory_currencies(country)}
     return [(code, f"{code} – {names[code]}") for code in sorted(used) if code in names]
 
 
@@ -101,13 +112,24 @@ def timezones() -> list[str]:
     return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/")))
 
 
-@lru_cache
+def _language() -> str:
+    return (get_locale() or Locale("en")).language
+
+
 def locale(country: str) -> Locale:
-    """English as that country writes dates and numbers; British English where nobody settled it."""
+    """The language spoken now as that country writes dates and numbers.
+
+    English is British where nobody settled it; another language is then as in the country that it is named for.
+    """
+    return _locale(_language(), country)
+
+
+@lru_cache
+def _locale(language: str, country: str) -> Locale:
     try:
-        return Locale.parse(f"en_{country}")
+        return Locale.parse(f"{language}_{country}")
     except (UnknownLocaleError, ValueError):
-        return Locale("en", "GB")
+        return Locale("en", "GB") if language == "en" else Locale(language)
 
 
 # --- money --------------------------------------------------------------------------------------
@@ -126,12 +148,12 @@ def parse_money(text: str, currency: str) -> int:
     if places == 3:
         match = re.fullmatch(rf"(\d+){decimals}", bare) or match
     if len(bare) > 18 or (not match and bare.isdigit()):
-        raise ValueError("This amount is too large.")
+        raise ValueError(_("This amount is too large."))
     if not match:
-        raise ValueError("Write the amount in figures, such as 1200 or 49.90.")
+        raise ValueError(_("Write the amount in figures, such as 1200 or 49.90."))
     amount = int(re.sub(r"\D", "", match[1])) * 10**places + int((match[2] or "").ljust(places, "0") or 0)
     if amount > 10**12:
-        raise ValueError("This amount is too large.")
+        raise ValueError(_("This amount is too large."))
     return amount
 
 
@@ -159,32 +181,43 @@ def local_time(at: datetime, zone: str, country: str) -> str:
     return format_time(at.astimezone(ZoneInfo(zone)), "short", locale=locale(country))
 
 
-@lru_cache(maxsize=2000)
 def time_of_day(minutes: int, country: str) -> str:
     """Minutes past midnight as that country writes a time: "18:00" or "6:00 PM"."""
-    return format_time(time(minutes // 60, minutes % 60), "short", locale=locale(country))
+    return _time_of_day(minutes, locale(country))
+
+
+@lru_cache(maxsize=2000)
+def _time_of_day(minutes: int, locale: Locale) -> str:
+    return format_time(time(minutes // 60, minutes % 60), "short", locale=locale)
+
+
+def weekday(day: int, *, short: bool = False) -> str:
+    """The day of the week, Monday being 0: "Monday", "Mon"."""
+    return Locale(_language()).days["stand-alone"]["abbreviated" if short else "wide"][day]
 
 
 def opening(state, country: str) -> str:
     """What hours.state() says, as a sign on the door: "Open until 18:00", "Opens Monday 09:00"."""
     if state.at is None:
-        return "Open day and night" if state.open else "Closed at present"
-    at = time_of_day(state.at, country)
+        return _("Open day and night") if state.open else _("Closed at present")
+    at, day = time_of_day(state.at, country), weekday(state.weekday)
     if state.open:
         # Until two at night is still today to whoever asks in the evening.
         near = state.days == 0 or (state.days == 1 and state.at <= 12 * 60)
-        return f"Open until {at}" if near else f"Open until {state.weekday} {at}"
+        return _("Open until %(time)s", time=at) if near else _("Open until %(day)s %(time)s", day=day, time=at)
     if state.days == 0:
-        return f"Opens today at {at}"
-    return f"Opens {'next ' if state.days == 7 else ''}{state.weekday} {at}"
+        return _("Opens today at %(time)s", time=at)
+    if state.days == 7:
+        return _("Opens next %(day)s %(time)s", day=day, time=at)
+    return _("Opens %(day)s %(time)s", day=day, time=at)
 
 
 def opening_hours(spans: list[list[str]], country: str) -> str:
     """A day's hours as one reads them: "09:00–13:00, 14:00–18:00"."""
     if spans == [["00:00", "00:00"]]:
-        return "Day and night"
+        return _("Day and night")
     times = [[time_of_day(int(text[:2]) * 60 + int(text[3:]), country) for text in span] for span in spans]
-    return ", ".join(f"{opens}–{closes}" for opens, closes in times) or "Closed"
+    return ", ".join(f"{opens}–{closes}" for opens, closes in times) or _("Closed")
 
 
 def local_day(at: datetime, zone: str, country: str, now: datetime) -> str:
@@ -192,12 +225,14 @@ def local_day(at: datetime, zone: str, country: str, now: datetime) -> str:
     return local_moment(at, zone, country, now).removesuffix(local_time(at, zone, country)).rstrip(", ")
 
 
+_NEAR = {-1: lazy_gettext("yesterday"), 0: lazy_gettext("today"), 1: lazy_gettext("tomorrow")}
+
+
 def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
     """A moment as one says it: "today 14:05", "tomorrow 09:00", "Mon 23 Nov, 14:05"; the year if another."""
     here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     clock = format_time(here, "short", locale=locale(country))
-    word = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get((here.date() - today.date()).days)
-    if word:
+    if word := _NEAR.get((here.date() - today.date()).days):
         return f"{word} {clock}"
     skeleton = "MMMEd" if here.year == today.year else "yMMMd"
     return f"{format_skeleton(skeleton, here, locale=locale(country))}, {clock}"
@@ -213,13 +248,13 @@ def full_moment(at: datetime, zone: str, country: str) -> str:
 def ago(at: datetime, now: datetime) -> str:
     """ "3 hours ago"; "just now" for the last minute."""
     if (now - at).total_seconds() < 60:
-        return "just now"
-    return format_timedelta(at - now, add_direction=True, locale="en", threshold=1)
+        return _("just now")
+    return format_timedelta(at - now, add_direction=True, locale=_language(), threshold=1)
 
 
 def span(seconds: float) -> str:
     """A length of time in its largest unit: "2 days", "5 hours", "1 minute"."""
-    return format_timedelta(timedelta(seconds=max(60, abs(seconds))), locale="en", threshold=1)
+    return format_timedelta(timedelta(seconds=max(60, abs(seconds))), locale=_language(), threshold=1)
 
 
 def iso_utc(at: datetime) -> str:
@@ -245,14 +280,14 @@ def from_local_input(text: str, zone: str) -> datetime:
             raise ValueError("a zone of its own")
         return at.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
     except (ValueError, OverflowError):
-        raise ValueError("Write the date and time as 2026-11-23 18:00.") from None
+        raise ValueError(_("Write the date and time as 2026-11-23 18:00.")) from None
 
 
 PICKS = {
-    "today": "Today 18:00",
-    "tomorrow": "Tomorrow",
-    "3_days": "In 3 days",
-    "1_week": "In 1 week",
+    "today": lazy_gettext("Today 18:00"),
+    "tomorrow": lazy_gettext("Tomorrow"),
+    "3_days": lazy_gettext("In 3 days"),
+    "1_week": lazy_gettext("In 1 week"),
 }
 
 
@@ -309,9 +344,9 @@ def parse_address(text: str) -> str:
     """A web address without its trailing slash: scheme and host, port if any. Raises ValueError with a sentence."""
     match = re.fullmatch(r"(https?)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?/?", text.strip().lower())
     if not match or not _is_host(match[2]):
-        raise ValueError("Write the address as https://repairs.example.com, without a path.")
+        raise ValueError(_("Write the address as https://repairs.example.com, without a path."))
     if match[3] and not 0 < int(match[3]) < 65536:
-        raise ValueError("The port in this address is not one.")
+        raise ValueError(_("The port in this address is not one."))
     return f"{match[1]}://{match[2]}" + (f":{int(match[3])}" if match[3] else "")
 
 
@@ -350,7 +385,7 @@ _MACHINES += (("Windows", "Windows"), ("Mac OS X", "Mac"), ("Linux", "Linux"))
 
 
 def browser(user_agent: str) -> str:
-    """Roughly which browser it is, as its owner knows it: "Firefox on Windows". "" when it does not say."""
+    """Roughly which browser it is, as its owner knows it: "Firefox, Windows". "" when it does not say."""
     program = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     machine = next((name for mark, name in _MACHINES if mark in user_agent), "")
-    return " on ".join(filter(None, (program, machine)))
+    return ", ".join(filter(None, (program, machine)))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+from flask_babel import gettext as _
+
 _DAY = 24 * 60
 _WEEK = 7 * _DAY
 
@@ -23,13 +24,13 @@ Week = list[list[list[str]]]
 class State:
     """Whether it is open. at: when that changes, as minutes past midnight; None if it never does.
 
-    days: how many days away that is, 0 for today; weekday: its name.
+    days: how many days away that is, 0 for today; weekday: which that is, 0 for Monday.
     """
 
     open: bool
     at: int | None
     days: int
-    weekday: str
+    weekday: int
 
 
 # --- what is typed ------------------------------------------------------------------------------
@@ -48,19 +49,19 @@ def parse_time(text: str) -> str:
             hour = 0
         if hour < 24 and minute < 60:
             return f"{hour:02d}:{minute:02d}"
-    raise ValueError("Write the time as 09:00.")
+    raise ValueError(_("Write the time as 09:00."))
 
 
 def check_day(spans: list[list[str]]) -> None:
     """Refuses a day that cannot be, by raising ValueError with a sentence."""
     if len(spans) == 1 and spans[0][0] == spans[0][1] != "00:00":
-        raise ValueError("It closes at the time it opens.")
+        raise ValueError(_("It closes at the time it opens."))
     if len(spans) == 2:
         (opens, pauses), (resumes, closes) = ([_minutes(text) for text in span] for span in spans)
         # Who closes past midnight closes before opening again.
         ends = closes if closes > opens else closes + _DAY
         if not opens < pauses < resumes < ends:
-            raise ValueError("The break is not between opening and closing.")
+            raise ValueError(_("The break is not between opening and closing."))
 
 
 def check_week(week: Week) -> dict[int, str]:
@@ -71,7 +72,7 @@ def check_week(week: Week) -> dict[int, str]:
         if spans and after and _minutes(spans[-1][1]) <= _minutes(spans[-1][0]):
             overlap = _minutes(spans[-1][1]) - _minutes(after[0][0])
             if overlap > 0:
-                wrong[(day + 1) % 7] = f"It opens before {DAYS[day]}’s hours are over."
+                wrong[(day + 1) % 7] = _("It opens before the hours of the day before are over.")
     return wrong
 
 
@@ -86,13 +87,13 @@ def state(week: Week, now: datetime) -> State | None:
     here = _minute_of(now)
     if not edges:
         always = any(week)
-        return State(always, None, 0, "")
+        return State(always, None, 0, 0)
     position = bisect_right(edges, here)
     at = edges[position % len(edges)] + (_WEEK if position == len(edges) else 0)
     days = at // _DAY - here // _DAY
     # Edges take turns: it opens at the first and closes at the second, or the other way round.
     is_open = _is_open(week, here)
-    return State(is_open, at % _DAY, days, DAYS[at // _DAY % 7])
+    return State(is_open, at % _DAY, days, at // _DAY % 7)
 
 
 def period(raw: str, now: datetime) -> int:
@@ -139,12 +140,12 @@ def _minute_of(now: datetime) -> int:
     return now.weekday() * _DAY + now.hour * 60 + now.minute
 
 
-def lines(week: Week) -> list[tuple[str, str, list[list[str]]]]:
+def lines(week: Week) -> list[tuple[int, int, list[list[str]]]]:
     """The week for people: (first day, last day, spans), where days in a row that are alike are one line."""
     found = []
     for day, spans in enumerate(week):
         if found and found[-1][2] == spans:
-            found[-1] = (found[-1][0], DAYS[day], spans)
+            found[-1] = (found[-1][0], day, spans)
         else:
-            found.append((DAYS[day], DAYS[day], spans))
+            found.append((day, day, spans))
     return found

@@ -46,6 +46,8 @@ class Shop(db.Model):
     terms: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
     receipt_paper: Mapped[str] = mapped_column(WORD, default="a4", server_default="a4")
     label_paper: Mapped[str] = mapped_column(WORD, default="62mm", server_default="62mm")
+    # What its customers read, and whoever of its staff has not chosen another: a name of language.NAMES.
+    language: Mapped[str] = mapped_column(WORD, default="en", server_default="en")
     # Raised by every change of the shop or a branch: open tracking pages show it too.
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
@@ -87,6 +89,8 @@ class Staff(db.Model):
     # Where they work, and what they see of the shop. An owner works everywhere, and may have none.
     branch_id: Mapped[int | None] = mapped_column(ForeignKey("branch.id"))
     active: Mapped[bool] = mapped_column(default=True)
+    # The language of their own pages: a name of language.NAMES, "" for the shop's.
+    language: Mapped[str] = mapped_column(WORD, default="", server_default=text("''"))
     # The second step at sign-in: its secret in base 32, "" for none; and the last 30-second step whose code was used.
     totp_secret: Mapped[str] = mapped_column(String(64), default="", server_default=text("''"))
     totp_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")

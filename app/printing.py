@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import force_locale
+from flask_babel import gettext as _
+from markupsafe import Markup
 from sqlalchemy import select
 from wtforms import Form as QueryForm
 from wtforms import RadioField, StringField, TextAreaField
@@ -142,7 +145,7 @@ def _sheets(kind: str, repair: Repair, *, is_sample: bool = False):
     default = paper_named(shop.label_paper if kind == LABEL else shop.receipt_paper, PAPERS[kind])
     paper = paper_named(query.paper.data or default.name, PAPERS[kind])
     label_paper = paper if kind == LABEL else paper_named(shop.label_paper, LABELS)
-    tracking, counter = tracking_url(shop, repair), counter_url(shop, repair)
+    counter = counter_url(shop, repair)
     return render_template(
         "printing/sheets.html",
         kind=kind,
@@ -153,18 +156,34 @@ def _sheets(kind: str, repair: Repair, *, is_sample: bool = False):
         default=default,
         label_paper=label_paper,
         print_now=query.print.data == "now",
-        url=tracking,
-        contact=contact(shop, repair.branch),
-        week=_week(shop, repair.branch),
-        qr="" if kind == LABEL else sharing.printed_qr(tracking, paper.qr),
-        counter_qr="" if kind == RECEIPT else sharing.printed_qr(counter, label_paper.qr, label="QR code for staff"),
+        receipt="" if kind == LABEL else _receipt(shop, repair, paper),
+        counter_qr="" if kind == RECEIPT else sharing.printed_qr(counter, label_paper.qr, label=_("QR code for staff")),
     )
+
+
+def _receipt(shop: Shop, repair: Repair, paper: Paper) -> Markup:
+    """The receipt, which the customer reads: in the shop's language."""
+    url = tracking_url(shop, repair)
+    with force_locale(shop.language):
+        html = render_template(
+            "printing/_receipt.html",
+            repair=repair,
+            paper=paper,
+            url=url,
+            contact=contact(shop, repair.branch),
+            week=_week(shop, repair.branch),
+            qr=sharing.printed_qr(url, paper.qr, label=_("QR code of the tracking link")),
+        )
+    return Markup(html)  # noqa: S704 (a template's own output)
 
 
 def _week(shop: Shop, branch: Branch) -> list[tuple[str, str]]:
     """A branch's opening hours as (days, times), such as ("Mon–Fri", "09:00–18:00"); none where it does not say."""
     return [
-        (first[:3] if first == last else f"{first[:3]}–{last[:3]}", formats.opening_hours(spans, shop.country))
+        (
+            "–".join(formats.weekday(day, short=True) for day in sorted({first, last})),
+            formats.opening_hours(spans, shop.country),
+        )
         for first, last, spans in hours.lines(branch.hours)
     ]
 

@@ -1,13 +1,16 @@
 """The shop's rules, and nothing else: statuses, moves, progress, who may do what.
 
-Pure: no Flask, no tables, no clock. The words customers read about a status are here too, so that
-one file says what a status is.
+Pure: no request, no tables, no clock; sentences are marked for translation. The words customers read about a status are
+here too, so that one file says what a status is.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 
 
 class Status(StrEnum):
@@ -24,7 +27,7 @@ class Status(StrEnum):
 
     @property
     def label(self) -> str:
-        return LABELS[self]
+        return str(LABELS[self])
 
 
 class Role(StrEnum):
@@ -37,7 +40,7 @@ class Role(StrEnum):
 
     @property
     def label(self) -> str:
-        return self.replace("_", " ").capitalize()
+        return str(ROLE_LABELS[self])
 
 
 class Kind(StrEnum):
@@ -112,70 +115,93 @@ MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.C
 
 # What happens to a repair, in the groups that a history is looked through by.
 KIND_GROUPS = {
-    "moves": ("Moves", MOVES | {Kind.RECEIVED, Kind.REVERTED}),
-    "promises": ("Promises", frozenset({Kind.PROMISED})),
-    "talk": ("Notes and updates", frozenset({Kind.NOTED, Kind.UPDATED})),
+    "moves": (lazy_gettext("Moves"), MOVES | {Kind.RECEIVED, Kind.REVERTED}),
+    "promises": (lazy_gettext("Promises"), frozenset({Kind.PROMISED})),
+    "talk": (lazy_gettext("Notes and updates"), frozenset({Kind.NOTED, Kind.UPDATED})),
 }
-KIND_GROUPS["edits"] = ("Edits and photos", frozenset(Kind).difference(*(kinds for _, kinds in KIND_GROUPS.values())))
+KIND_GROUPS["edits"] = (
+    lazy_gettext("Edits and photos"),
+    frozenset(Kind).difference(*(kinds for _, kinds in KIND_GROUPS.values())),
+)
 # And what happens in the shop to no single repair.
 DEED_GROUPS = {
     "sign_ins": (
-        "Sign-ins",
+        lazy_gettext("Sign-ins"),
         frozenset(deed for deed in Deed if deed.startswith(("sign", "password", "second", "recovery"))),
     ),
-    "people": ("Staff", frozenset(deed for deed in Deed if deed.startswith(("staff", "access")))),
-    "customers": ("Customers", frozenset(deed for deed in Deed if deed.startswith(("customer", "merge")))),
+    "people": (lazy_gettext("Staff"), frozenset(deed for deed in Deed if deed.startswith(("staff", "access")))),
+    "customers": (
+        lazy_gettext("Customers"),
+        frozenset(deed for deed in Deed if deed.startswith(("customer", "merge"))),
+    ),
 }
-DEED_GROUPS["shop"] = ("Shop and files", frozenset(Deed).difference(*(deeds for _, deeds in DEED_GROUPS.values())))
+DEED_GROUPS["shop"] = (
+    lazy_gettext("Shop and files"),
+    frozenset(Deed).difference(*(deeds for _, deeds in DEED_GROUPS.values())),
+)
 
 LABELS = {
-    S.RECEIVED: "Received",
-    S.DIAGNOSING: "Diagnosing",
-    S.WAITING_PARTS: "Waiting for parts",
-    S.REPAIRING: "Repairing",
-    S.TESTING: "Testing",
-    S.READY: "Ready",
-    S.DELIVERED: "Delivered",
-    S.CANCELLED: "Cancelled",
+    S.RECEIVED: lazy_gettext("Received"),
+    S.DIAGNOSING: lazy_gettext("Diagnosing"),
+    S.WAITING_PARTS: lazy_gettext("Waiting for parts"),
+    S.REPAIRING: lazy_gettext("Repairing"),
+    S.TESTING: lazy_gettext("Testing"),
+    S.READY: lazy_gettext("Ready"),
+    S.DELIVERED: lazy_gettext("Delivered"),
+    S.CANCELLED: lazy_gettext("Cancelled"),
 }
 SENTENCES = {
-    S.RECEIVED: "Logged and safe in the shop, waiting for a technician.",
-    S.DIAGNOSING: "A technician is finding the fault.",
-    S.WAITING_PARTS: "Paused until a part arrives. Its place is kept.",
-    S.REPAIRING: "The repair is under way.",
-    S.TESTING: "Repaired, and now being checked.",
-    S.READY: "Done, and waiting to be collected.",
-    S.DELIVERED: "Handed back to you. This repair is closed.",
-    S.CANCELLED: "This will not be repaired.",
+    S.RECEIVED: lazy_gettext("Logged and safe in the shop, waiting for a technician."),
+    S.DIAGNOSING: lazy_gettext("A technician is finding the fault."),
+    S.WAITING_PARTS: lazy_gettext("Paused until a part arrives. Its place is kept."),
+    S.REPAIRING: lazy_gettext("The repair is under way."),
+    S.TESTING: lazy_gettext("Repaired, and now being checked."),
+    S.READY: lazy_gettext("Done, and waiting to be collected."),
+    S.DELIVERED: lazy_gettext("Handed back to you. This repair is closed."),
+    S.CANCELLED: lazy_gettext("This will not be repaired."),
 }
 # The same in the timeline, for steps that lie behind and ahead.
 PAST = {
-    S.RECEIVED: "Logged, and safe in the shop.",
-    S.DIAGNOSING: "A technician looked for the fault.",
-    S.WAITING_PARTS: "A part had to be ordered.",
-    S.REPAIRING: "The repair was carried out.",
-    S.TESTING: "Everything was checked.",
-    S.READY: "It was waiting for you.",
-    S.DELIVERED: "Handed back to you.",
+    S.RECEIVED: lazy_gettext("Logged, and safe in the shop."),
+    S.DIAGNOSING: lazy_gettext("A technician looked for the fault."),
+    S.WAITING_PARTS: lazy_gettext("A part had to be ordered."),
+    S.REPAIRING: lazy_gettext("The repair was carried out."),
+    S.TESTING: lazy_gettext("Everything was checked."),
+    S.READY: lazy_gettext("It was waiting for you."),
+    S.DELIVERED: lazy_gettext("Handed back to you."),
 }
 AHEAD = {
-    S.RECEIVED: "It is logged and kept safe.",
-    S.DIAGNOSING: "A technician finds the fault.",
-    S.WAITING_PARTS: "Only if a part has to be ordered.",
-    S.REPAIRING: "The repair itself.",
-    S.TESTING: "A check that all is well.",
-    S.READY: "You can collect it.",
-    S.DELIVERED: "Handed back to you.",
+    S.RECEIVED: lazy_gettext("It is logged and kept safe."),
+    S.DIAGNOSING: lazy_gettext("A technician finds the fault."),
+    S.WAITING_PARTS: lazy_gettext("Only if a part has to be ordered."),
+    S.REPAIRING: lazy_gettext("The repair itself."),
+    S.TESTING: lazy_gettext("A check that all is well."),
+    S.READY: lazy_gettext("You can collect it."),
+    S.DELIVERED: lazy_gettext("Handed back to you."),
 }
 NEXT_UP = {
-    S.RECEIVED: "A technician takes it to the bench and looks for the fault.",
-    S.DIAGNOSING: "Once the fault is found, the repair begins.",
-    S.WAITING_PARTS: "Work goes on as soon as the part is here.",
-    S.REPAIRING: "When the repair is done, it is tested.",
-    S.TESTING: "When every check has passed, you can collect it.",
-    S.READY: "Come by and collect it when it suits you.",
-    S.DELIVERED: "Nothing more to do. Thank you for your trust.",
-    S.CANCELLED: "Please come by to collect it, or talk to the shop.",
+    S.RECEIVED: lazy_gettext("A technician takes it to the bench and looks for the fault."),
+    S.DIAGNOSING: lazy_gettext("Once the fault is found, the repair begins."),
+    S.WAITING_PARTS: lazy_gettext("Work goes on as soon as the part is here."),
+    S.REPAIRING: lazy_gettext("When the repair is done, it is tested."),
+    S.TESTING: lazy_gettext("When every check has passed, you can collect it."),
+    S.READY: lazy_gettext("Come by and collect it when it suits you."),
+    S.DELIVERED: lazy_gettext("Nothing more to do. Thank you for your trust."),
+    S.CANCELLED: lazy_gettext("Please come by to collect it, or talk to the shop."),
+}
+
+ROLE_LABELS = {
+    Role.OWNER: lazy_gettext("Owner"),
+    Role.MANAGER: lazy_gettext("Manager"),
+    Role.TECHNICIAN: lazy_gettext("Technician"),
+    Role.FRONT_DESK: lazy_gettext("Front desk"),
+}
+# The same within a sentence: "Only an owner or a manager may undo a move."
+_WHO = {
+    Role.OWNER: lazy_gettext("an owner"),
+    Role.MANAGER: lazy_gettext("a manager"),
+    Role.TECHNICIAN: lazy_gettext("a technician"),
+    Role.FRONT_DESK: lazy_gettext("the front desk"),
 }
 
 _EVERYONE = frozenset(Role)
@@ -209,21 +235,21 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "exchange.import": _LEADS,
     "settings": frozenset({Role.OWNER}),
 }
-_DOING = {
-    "repairs.photo": "add or remove photos",
-    "repairs.pause": "pause a repair",
-    "repairs.resume": "resume a repair",
-    "repairs.revert": "undo a move",
-    "repairs.cancel": "cancel a repair",
-    "repairs.link": "replace a tracking link",
-    "customers.edit": "change a customer",
-    "customers.merge": "merge customers",
-    "customers.export": "export a customer's data",
-    "customers.erase": "erase a customer",
-    "activity.view": "see the shop's record",
-    "exchange.export": "export repairs",
-    "exchange.import": "import customers and repairs",
-    "settings": "change the settings",
+_ONLY = {
+    "repairs.photo": lazy_gettext("Only %(people)s may add or remove photos."),
+    "repairs.pause": lazy_gettext("Only %(people)s may pause a repair."),
+    "repairs.resume": lazy_gettext("Only %(people)s may resume a repair."),
+    "repairs.revert": lazy_gettext("Only %(people)s may undo a move."),
+    "repairs.cancel": lazy_gettext("Only %(people)s may cancel a repair."),
+    "repairs.link": lazy_gettext("Only %(people)s may replace a tracking link."),
+    "customers.edit": lazy_gettext("Only %(people)s may change a customer."),
+    "customers.merge": lazy_gettext("Only %(people)s may merge customers."),
+    "customers.export": lazy_gettext("Only %(people)s may export a customer's data."),
+    "customers.erase": lazy_gettext("Only %(people)s may erase a customer."),
+    "activity.view": lazy_gettext("Only %(people)s may see the shop's record."),
+    "exchange.export": lazy_gettext("Only %(people)s may export repairs."),
+    "exchange.import": lazy_gettext("Only %(people)s may import customers and repairs."),
+    "settings": lazy_gettext("Only %(people)s may change the settings."),
 }
 
 
@@ -235,7 +261,7 @@ def may(role: Role, permission: str) -> bool:
 def demand(role: Role, permission: str) -> None:
     """Raises Forbidden, saying who may, unless the role has the permission."""
     if not may(role, permission):
-        raise Forbidden(f"Only {_people(PERMISSIONS[permission])} may {_DOING[permission]}.")
+        raise Forbidden(_ONLY[permission] % {"people": _people(PERMISSIONS[permission])})
 
 
 def movers(old: Status, new: Status) -> frozenset[Role]:
@@ -250,13 +276,19 @@ def movers(old: Status, new: Status) -> frozenset[Role]:
 def demand_mover(role: Role, old: Status, new: Status) -> None:
     """Raises Forbidden, saying who may, unless the role may make this move forward."""
     if role not in movers(old, new):
-        raise Forbidden(f"Only {_people(movers(old, new))} may move a repair from {old.label} to {new.label}.")
+        raise Forbidden(
+            _(
+                "Only %(people)s may move a repair from %(old)s to %(new)s.",
+                people=_people(movers(old, new)),
+                old=old.label,
+                new=new.label,
+            )
+        )
 
 
 def _people(roles: frozenset[Role]) -> str:
-    names = [("an " if role == Role.OWNER else "a ") + role.label.lower() for role in Role if role in roles]
-    names = [name.replace("a front desk", "the front desk") for name in names]
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
+    *some, last = (str(_WHO[role]) for role in Role if role in roles)
+    return _("%(some)s or %(last)s", some=", ".join(some), last=last) if some else last
 
 
 def next_step(status: Status) -> Status | None:
@@ -275,7 +307,7 @@ def advance(status: Status) -> Status:
     """The status after one step on the path. Raises Refused."""
     _not_waiting(status)
     if (step := next_step(status)) is None:
-        raise Refused(f"A {status.label.lower()} repair has no next step.")
+        raise Refused(_("A closed repair has no next step."))
     return step
 
 
@@ -283,45 +315,47 @@ def jump(status: Status, to: Status) -> Status:
     """The later status asked for. Raises Refused."""
     _not_waiting(status)
     if to not in later_steps(status):
-        raise Refused(f"A repair cannot jump from {status.label} to {to.label}.")
+        raise Refused(_("A repair cannot jump from %(old)s to %(new)s.", old=status.label, new=to.label))
     return to
 
 
 def pause(status: Status) -> Status:
     """Waiting for parts. Raises Refused."""
     if status not in PAUSABLE:
-        raise Refused(f"A repair that is {status.label.lower()} cannot be paused.")
+        raise Refused(_("A repair cannot be paused while it is at %(status)s.", status=status.label))
     return S.WAITING_PARTS
 
 
 def resume(status: Status, paused_from: Status | None) -> Status:
     """Exactly the status it was paused from. Raises Refused."""
     if status != S.WAITING_PARTS or paused_from is None:
-        raise Refused("Only a repair that waits for parts can be resumed.")
+        raise Refused(_("Only a repair that waits for parts can be resumed."))
     return paused_from
 
 
 def cancel(status: Status) -> Status:
     """Cancelled. Raises Refused."""
     if status == S.DELIVERED:
-        raise Refused("A delivered repair cannot be cancelled.")
+        raise Refused(_("A delivered repair cannot be cancelled."))
     if status == S.CANCELLED:
-        raise Refused("This repair is cancelled already.")
+        raise Refused(_("This repair is cancelled already."))
     return S.CANCELLED
 
 
 def _not_waiting(status: Status) -> None:
     if status == S.WAITING_PARTS:
-        raise Refused("While it waits for parts, a repair can only be resumed or cancelled.")
+        raise Refused(_("While it waits for parts, a repair can only be resumed or cancelled."))
 
 
 def demand_room(present: int, more: int) -> None:
     """Raises Refused unless a repair with so many photos may have so many more."""
     if present + more <= MOST_PHOTOS:
         return
-    room = MOST_PHOTOS - present
-    left = f"there is room for {room} more" if room else "remove one first"
-    raise Refused(f"A repair has {MOST_PHOTOS} photos at most; {left}.")
+    if room := MOST_PHOTOS - present:
+        raise Refused(
+            _("A repair has %(most)s photos at most; there is room for %(room)s more.", most=MOST_PHOTOS, room=room)
+        )
+    raise Refused(_("A repair has %(most)s photos at most; remove one first.", most=MOST_PHOTOS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +405,7 @@ def revert(moves: list[Move]) -> tuple[Status, Status | None]:
     Raises Refused when there is nothing to undo.
     """
     if not moves:
-        raise Refused("There is no move to undo: the repair was only just received.")
+        raise Refused(_("There is no move to undo: the repair was only just received."))
     return moves[-1].old, paused_from(moves[:-1])
 
 

@@ -6,6 +6,8 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import segno
+from flask_babel import force_locale, lazy_gettext
+from flask_babel import gettext as _
 from markupsafe import Markup
 
 from . import formats
@@ -13,10 +15,11 @@ from .models import Repair, Shop, Staff, tracking_url
 from .rules import Status
 
 _NEWS = {
-    Status.READY: "is ready to be collected",
-    Status.DELIVERED: "has been handed back to you",
-    Status.CANCELLED: "has been cancelled",
+    Status.READY: lazy_gettext("Hello %(name)s, your %(item)s is ready to be collected."),
+    Status.DELIVERED: lazy_gettext("Hello %(name)s, your %(item)s has been handed back to you."),
+    Status.CANCELLED: lazy_gettext("Hello %(name)s, the repair of your %(item)s has been cancelled."),
 }
+_WITH_US = lazy_gettext("Hello %(name)s, your %(item)s is with us. It stands at: %(status)s.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +35,23 @@ class Share:
 
 
 def share(shop: Shop, repair: Repair) -> Share:
-    """The tracking card's content for a repair, addressed to its customer."""
+    """The tracking card's content for a repair, addressed to its customer in the shop's language."""
     url = tracking_url(shop, repair)
-    news = _NEWS.get(repair.stage, f"is with us ({repair.stage.label.lower()})")
-    text = (
-        f"Hello {repair.customer.name}, your {repair.item} {news}. "
-        f"Repair {repair.code}. See where it stands at any time: {url}"
-    )
+    with force_locale(shop.language):
+        news = _NEWS.get(repair.stage, _WITH_US) % {
+            "name": repair.customer.name,
+            "item": repair.item,
+            "status": repair.stage.label,
+        }
+        link = _("Repair %(code)s. See where it stands at any time: %(url)s", code=repair.code, url=url)
+        subject = _("Your repair %(code)s at %(shop)s", code=repair.code, shop=shop.name)
+    text = f"{news} {link}"
     return Share(
         url=url,
         text=text,
         whatsapp=whatsapp_url(repair.customer.phone, text),
         sms=f"sms:{repair.customer.phone}?&body={quote(text)}",
-        email=f"mailto:{quote(repair.customer.email, safe='@')}"
-        f"?subject={quote(f'Your repair {repair.code} at {shop.name}')}&body={quote(text)}",
+        email=f"mailto:{quote(repair.customer.email, safe='@')}?subject={quote(subject)}&body={quote(text)}",
         warning=_warning(shop.public_url),
     )
 
@@ -64,17 +70,19 @@ class Invitation:
 def invitation(shop: Shop, person: Staff, token: str) -> Invitation:
     """The link of an invitation. It is a secret: whoever has it is that person."""
     url = f"{shop.public_url}/welcome/{token}"
-    subject = f"Your way into {shop.name}"
-    text = (
-        f"Hello {person.name}, this link lets you choose your password for {shop.name}. "
-        f"It works once, within 72 hours: {url}"
+    subject = _("Your way into %(shop)s", shop=shop.name)
+    text = _(
+        "Hello %(name)s, this link lets you choose your password for %(shop)s. It works once, within 72 hours: %(url)s",
+        name=person.name,
+        shop=shop.name,
+        url=url,
     )
     return Invitation(
         url=url,
         # To nobody in particular: the shop does not keep its people's numbers.
         whatsapp=f"https://wa.me/?text={quote(text)}",
         email=f"mailto:{quote(person.email, safe='@')}?subject={quote(subject)}&body={quote(text)}",
-        qr=secret_qr(url, label="QR code of the invitation"),
+        qr=secret_qr(url, label=_("QR code of the invitation")),
         warning=_warning(shop.public_url),
     )
 
@@ -85,7 +93,7 @@ def whatsapp_url(phone: str, text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def qr(url: str, *, label: str = "QR code of the tracking link") -> Markup:
+def qr(url: str, *, label: str) -> Markup:
     """A QR code as inline SVG in the text's colour; it needs no style, so a strict policy lets it show."""
     out = io.BytesIO()
     # Two modules of quiet zone: the page around it is plain, and the code is read from closer by.
@@ -110,7 +118,7 @@ _DOTS = 8
 
 
 @lru_cache(maxsize=512)
-def printed_qr(url: str, millimetres: int, *, label: str = "QR code of the tracking link") -> Markup:
+def printed_qr(url: str, millimetres: int, *, label: str) -> Markup:
     """The same for paper, at most so many millimetres wide: each module so many whole dots of a thermal printer.
 
     Three dots at least where there is any way: what is less, cheap scanners do not read from a worn print head.
@@ -140,9 +148,13 @@ def secret_qr(text: str, *, label: str) -> Markup:
     return qr.__wrapped__(text, label=label)
 
 
+_WARNINGS = {
+    "machine": lazy_gettext("This link only works on this machine. Set the public address in the shop's settings."),
+    "network": lazy_gettext(
+        "This link only works on the shop's own network. Set a public address in the shop's settings."
+    ),
+}
+
+
 def _warning(public_url: str) -> str:
-    return {
-        "machine": "This link only works on this machine. Set the public address in the shop's settings.",
-        "network": "This link only works on the shop's own network. Set a public address in the shop's settings.",
-        "world": "",
-    }[formats.reach(public_url)]
+    return str(_WARNINGS.get(formats.reach(public_url), ""))

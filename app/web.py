@@ -26,6 +26,8 @@ from flask import (
     session,
 )
 from flask.sessions import SecureCookieSessionInterface
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, CSRFProtect
@@ -134,7 +136,7 @@ def init_app(app: Flask):
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
-    app.jinja_env.globals.update(now=now, theme=theme, labels=rules.LABELS)
+    app.jinja_env.globals.update(now=now, theme=theme, labels=rules.LABELS, role_labels=rules.ROLE_LABELS)
     # A double slash is an address that does not exist: the redirect to the right one would go by the request's Host.
     app.url_map.merge_slashes = False
     app.before_request(_refuse_other_sites)
@@ -149,7 +151,7 @@ def init_app(app: Flask):
     # Half of a body, or what is none: gunicorn notices while the page reads it.
     app.register_error_handler(ParseException, lambda error: error_page(400))
     app.register_error_handler(IntegrityError, _taken_error)
-    app.register_error_handler(DataError, lambda error: error_page(400, text="Something in the form is too long."))
+    app.register_error_handler(DataError, lambda error: error_page(400, text=_("Something in the form is too long.")))
     app.register_error_handler(Exception, _unexpected_error)
     _name_static(app)
 
@@ -256,12 +258,15 @@ def choices(pairs) -> list[SelectChoice]:
     return [SelectChoice(value, label) for value, label in pairs]
 
 
+_FILL_IN = lazy_gettext("Please fill this in.")
+
+
 class Needed:
     """The field must be filled in."""
 
     field_flags = {"required": True}
 
-    def __init__(self, message="Please fill this in."):
+    def __init__(self, message=_FILL_IN):
         self.message = message
 
     def __call__(self, form, field):
@@ -286,21 +291,33 @@ class Checked:
 
 # What <input type=email> takes, near enough: https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
 EMAIL_PATTERN = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
-EMAIL = Regexp(EMAIL_PATTERN, message="This is not an email address.")
+EMAIL = Regexp(EMAIL_PATTERN, message=lazy_gettext("This is not an email address."))
 
 # --- errors -------------------------------------------------------------------------------------
 
 SENTENCES = {
-    400: ("That did not arrive in one piece", "Go back, reload the page and try once more."),
-    401: ("Please sign in again", "Your session has ended. Nothing you typed was lost on this page."),
-    403: ("That is not yours to do", "Ask the owner or a manager of the shop."),
-    404: ("There is nothing here", "The address may be mistyped, or what was here is gone."),
-    405: ("That is not how this page works", "Go back and use the buttons on the page."),
-    409: ("Someone was faster", "Reload the page to see how it stands now."),
-    413: ("That is too large", "Send less at a time."),
-    429: ("Too many tries", "Wait a few minutes and try again."),
-    500: ("Something broke on our side", "Nothing was changed. Please try again."),
-    503: ("Just a moment", "The shop's database is busy or full. Nothing was changed; please try again."),
+    400: (
+        lazy_gettext("That did not arrive in one piece"),
+        lazy_gettext("Go back, reload the page and try once more."),
+    ),
+    401: (
+        lazy_gettext("Please sign in again"),
+        lazy_gettext("Your session has ended. Nothing you typed was lost on this page."),
+    ),
+    403: (lazy_gettext("That is not yours to do"), lazy_gettext("Ask the owner or a manager of the shop.")),
+    404: (
+        lazy_gettext("There is nothing here"),
+        lazy_gettext("The address may be mistyped, or what was here is gone."),
+    ),
+    405: (lazy_gettext("That is not how this page works"), lazy_gettext("Go back and use the buttons on the page.")),
+    409: (lazy_gettext("Someone was faster"), lazy_gettext("Reload the page to see how it stands now.")),
+    413: (lazy_gettext("That is too large"), lazy_gettext("Send less at a time.")),
+    429: (lazy_gettext("Too many tries"), lazy_gettext("Wait a few minutes and try again.")),
+    500: (lazy_gettext("Something broke on our side"), lazy_gettext("Nothing was changed. Please try again.")),
+    503: (
+        lazy_gettext("Just a moment"),
+        lazy_gettext("The shop's database is busy or full. Nothing was changed; please try again."),
+    ),
 }
 
 
@@ -326,7 +343,7 @@ def _http_error(error: HTTPException):
     if isinstance(error, CSRFError):
         if "_user_id" in session:
             log.warning("a form for %s was refused: %s", request.endpoint, error.description)
-        return error_page(400, title="This form is too old", text="Reload the page and send it again.")
+        return error_page(400, title=_("This form is too old"), text=_("Reload the page and send it again."))
     # What Flask-Limiter says of a limit is "10 per 15 minute"; our own sentence is better.
     own_text = error.description if error.code != 429 and error.description != type(error).description else ""
     answer = error_page(error.code, text=own_text or "")
@@ -339,15 +356,20 @@ def _http_error(error: HTTPException):
 
 
 TROUBLES = {
-    "busy": ("Just a moment", "The shop is busier than it can bear. Nothing was changed; please try again."),
+    "busy": (
+        lazy_gettext("Just a moment"),
+        lazy_gettext("The shop is busier than it can bear. Nothing was changed; please try again."),
+    ),
     "full": (
-        "The disk is full",
-        "Nothing was changed. Everything can be looked at, but nothing saved, until there is room again on the shop’s "
-        "server: tell the person who runs it.",
+        lazy_gettext("The disk is full"),
+        lazy_gettext(
+            "Nothing was changed. Everything can be looked at, but nothing saved, until there is room again on the "
+            "shop’s server: tell the person who runs it."
+        ),
     ),
     "away": (
-        "The database cannot be reached",
-        "Try again in a moment. Was something to be saved? Then look first whether it was.",
+        lazy_gettext("The database cannot be reached"),
+        lazy_gettext("Try again in a moment. Was something to be saved? Then look first whether it was."),
     ),
 }
 
@@ -372,7 +394,7 @@ def _trouble(kind: str, error: Exception):
 def _taken_error(error: IntegrityError):
     """Two people saved the same name, number or address at once; the check before could not see the other yet."""
     log.warning("%s was a moment too late: %s", request.endpoint, type(error.orig).__name__)
-    return error_page(409, text="Somebody else saved the same a moment ago. Go back and look again.")
+    return error_page(409, text=_("Somebody else saved the same a moment ago. Go back and look again."))
 
 
 def _unexpected_error(error: Exception):
@@ -511,5 +533,6 @@ FILTERS = {
     "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),
     "phone": lambda e164, shop: formats.format_phone(e164, shop.country) if e164 else "",
     "span": formats.span,
+    "weekday": formats.weekday,
     "paragraphs": paragraphs,
 }

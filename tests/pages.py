@@ -137,6 +137,7 @@ PAGES = {
     "staff.second_step": Page(see=EVERYONE, send=EVERYONE),
     "staff.second_step_off": Page(send=EVERYONE),
     "staff.sign_out_everywhere": Page(send=EVERYONE),
+    "staff.speak": Page(send=EVERYONE),
     "staff.theme": Page(send=EVERYONE),
     # With a key that is somebody's alone.
     "staff.welcome": Page(see=ANYONE, send=ANYONE, of=NOWHERE),

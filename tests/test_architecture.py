@@ -20,6 +20,7 @@ RANKS = {
     "hours": 0,
     "logs": 0,
     "turns": 0,
+    "language": 0,
     "worker": 0,
     "db": 1,
     "models": 2,
@@ -99,10 +100,11 @@ FORBIDDEN = {
     ("demo.fill", "web"): "no page is drawn",
     ("web", "models"): "HTTP habits know no table",
 }
-# The rules and the ways to write things are pure: these are all they may use.
+# The rules and the ways to write things are pure: these are all they may use. Of flask_babel, what marks a sentence and
+# tells the language: where nobody is there to read, that is English.
 PURE = {
-    "rules": {"collections", "dataclasses", "datetime", "enum"},
-    "hours": {"bisect", "dataclasses", "datetime", "functools", "json", "re"},
+    "rules": {"collections", "dataclasses", "datetime", "enum", "flask_babel"},
+    "hours": {"bisect", "dataclasses", "datetime", "functools", "json", "re", "flask_babel"},
     "formats": {
         "ipaddress",
         "re",
@@ -114,6 +116,7 @@ PURE = {
         "zoneinfo",
         "phonenumbers",
         "babel",
+        "flask_babel",
     },
 }
 # Partials that are no panels: macros, and what wraps or replaces panels.
@@ -121,7 +124,8 @@ SHAPELESS = {"_ui.html", "_panels.html", "_alert.html"}
 # Names that every template has.
 EVERYWHERE = {
     *("url_for", "get_flashed_messages", "csrf_token", "request", "session", "g", "config"),
-    *("now", "theme", "labels", "staff", "shop"),
+    *("now", "theme", "labels", "role_labels", "staff", "shop"),
+    *("_", "gettext", "ngettext", "pgettext", "language"),
 }
 
 APP = ROOT / "app"

@@ -552,7 +552,7 @@ def test_what_could_not_be_moved_says_why_and_stays_ticked(technician):
         stale.code: "Somebody changed it meanwhile; look again.",
         ready.code: "Only an owner, a manager or the front desk may move a repair from Ready to Delivered.",
         theirs.code: "It is not there any more.",
-        done.code: "A delivered repair has no next step.",
+        done.code: "A closed repair has no next step.",
         "TH-MN-R9999": "It is not there any more.",
     }
     assert "1 repair moved on." in page.one("#bulk .alert").get_text()

@@ -166,8 +166,8 @@ def test_a_repair_only_just_received_has_nothing_to_revert():
 @pytest.mark.parametrize(
     ("move", "sentence"),
     [
-        (lambda: rules.advance(Status.DELIVERED), "A delivered repair has no next step."),
-        (lambda: rules.advance(Status.CANCELLED), "A cancelled repair has no next step."),
+        (lambda: rules.advance(Status.DELIVERED), "A closed repair has no next step."),
+        (lambda: rules.advance(Status.CANCELLED), "A closed repair has no next step."),
         (
             lambda: rules.advance(Status.WAITING_PARTS),
             "While it waits for parts, a repair can only be resumed or cancelled.",
@@ -180,7 +180,7 @@ def test_a_repair_only_just_received_has_nothing_to_revert():
             lambda: rules.jump(Status.READY, Status.TESTING),
             "A repair cannot jump from Ready to Testing.",
         ),
-        (lambda: rules.pause(Status.RECEIVED), "A repair that is received cannot be paused."),
+        (lambda: rules.pause(Status.RECEIVED), "A repair cannot be paused while it is at Received."),
         (lambda: rules.resume(Status.REPAIRING, None), "Only a repair that waits for parts can be resumed."),
         (lambda: rules.cancel(Status.DELIVERED), "A delivered repair cannot be cancelled."),
         (lambda: rules.cancel(Status.CANCELLED), "This repair is cancelled already."),
@@ -255,8 +255,8 @@ def test_the_accent_is_blue_at_work_green_when_done_and_red_when_cancelled():
 @pytest.mark.parametrize("status", Status)
 def test_every_status_has_its_words(status):
     assert status.label
-    assert rules.SENTENCES[status].endswith(".")
-    assert rules.NEXT_UP[status].endswith(".")
+    assert str(rules.SENTENCES[status]).endswith(".")
+    assert str(rules.NEXT_UP[status]).endswith(".")
 
 
 # --- the timeline -------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ def test_the_form_holds_the_shop_as_it_is(owner):
     form = shown(owner.page("/settings/shop"))
     assert form.keys() - {"csrf_token"} == {
         "name", "country", "currency", "timezone", "phone", "whatsapp", "address", "public_url", "link_days",
+        "language",
     }  # fmt: skip
     assert (form["name"], form["phone"], form["whatsapp"]) == ("Lamp & Bench", "02 123 4567", "081 234 5678")
     assert (form["country"], form["currency"], form["timezone"]) == ("TH", "THB", "Asia/Bangkok")
@@ -111,6 +112,7 @@ def test_everything_of_the_shop_but_its_code_can_be_changed(owner, shop):
         "name": "Lampe & Banc",
         "country": "FR",
         "currency": "EUR",
+        "language": "en",
         "timezone": "Europe/Paris",
         "phone": "01 23 45 67 89",
         "whatsapp": "",
@@ -146,6 +148,7 @@ SHOP = {
     "name": "Typed",
     "country": "TH",
     "currency": "THB",
+    "language": "en",
     "timezone": "Asia/Bangkok",
     "phone": "02 123 4567",
     "whatsapp": "",
@@ -318,7 +321,11 @@ def test_the_list_says_what_customers_read_of_the_hours(owner, clock):
         ({"has_break": "y", "tuesday-pauses": ""}, "tuesday-pauses", "When does the break begin?"),
         ({"has_break": "y", "tuesday-resumes": ""}, "tuesday-resumes", "When does the break end?"),
         ({"has_break": "y", "tuesday-pauses": "17:00", "tuesday-resumes": "20:00"}, "tuesday-pauses", "The break is"),
-        ({"monday-closes": "10:00", "monday-opens": "20:00"}, "tuesday-opens", "It opens before Monday’s hours"),
+        (
+            {"monday-closes": "10:00", "monday-opens": "20:00"},
+            "tuesday-opens",
+            "It opens before the hours",
+        ),
     ],
 )
 def test_hours_that_cannot_be_are_told_and_nothing_is_lost(owner, changes, wrong, says):

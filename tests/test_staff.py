@@ -616,18 +616,18 @@ def test_everyone_changes_their_own_name(technician):
     assert technician.staff.name == "Narin S"
 
 
-WITH = {"Firefox on Windows": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"}
-WITH |= {"Safari on iPhone": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"}
+WITH = {"Firefox, Windows": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+WITH |= {"Safari, iPhone": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"}
 
 
 def test_the_account_lists_where_one_is_signed_in_and_ends_one_of_them(app, technician):
     other = app.test_client()
     form = {"email": technician.staff.email, "password": PASSWORD}
-    other.send("/login", form, headers={"User-Agent": WITH["Firefox on Windows"]})
+    other.send("/login", form, headers={"User-Agent": WITH["Firefox, Windows"]})
     page = technician.page("/account")
     lines = page.all(".sessions li")
     assert ["this browser" in line.get_text() for line in lines] == [False, True]
-    assert "Firefox on Windows" in lines[0].get_text()
+    assert "Firefox, Windows" in lines[0].get_text()
     assert not lines[1].select("form"), "this one signs out in the menu"
     technician.send(lines[0].select_one("form")["action"], on="/account")
     other.page("/account", 302)
@@ -646,7 +646,7 @@ def test_nobody_ends_the_session_of_another(app, technician, owner):
 
 def test_the_account_shows_the_last_sign_ins_and_what_failed(app, technician):
     email = technician.staff.email
-    phone = {"User-Agent": WITH["Safari on iPhone"]}
+    phone = {"User-Agent": WITH["Safari, iPhone"]}
     app.test_client().send("/login", {"email": email, "password": "wrong"}, 422, headers=phone)
     other = app.test_client().sign_in(technician.staff)
     other.send("/logout")
@@ -654,7 +654,7 @@ def test_the_account_shows_the_last_sign_ins_and_what_failed(app, technician):
     app.test_client().send("/login", {"email": "nobody@example.com", "password": "wrong"}, 422)
     lines = [line.get_text(" ", strip=True) for line in technician.page("/account").all(".last li")]
     assert len(lines) == 3
-    assert lines[1].endswith("wrong password, Safari on iPhone")
+    assert lines[1].endswith("wrong password, Safari, iPhone")
     assert not [line for line in (lines[0], lines[2]) if "wrong password" in line]
 
 

@@ -75,8 +75,8 @@ def test_the_page_says_where_the_repair_stands(anyone, shop, clock, status, prom
     region = page.one("#live")
     assert (region["data-status"], region["data-accent"]) == (status, accent)
     assert page.one("#live h1.status").get_text() == Status(status).label
-    assert rules.SENTENCES[Status(status)] in page.one("#live [role=status]").get_text()
-    assert rules.NEXT_UP[Status(status)] in page.one("#next").get_text()
+    assert str(rules.SENTENCES[Status(status)]) in page.one("#live [role=status]").get_text()
+    assert str(rules.NEXT_UP[Status(status)]) in page.one("#next").get_text()
     if percent is None:
         assert not page.all("#progress, .percent")
     else:
@@ -458,7 +458,7 @@ def test_a_sentence_of_the_shop_s_own_stands_for_ours_wherever_the_status_is_the
     page = anyone.page(address(make_repair(status=status)))
     assert words(page.one("#live [role=status] .sentence")) == "Own words & <more>."
     assert words(page.one("#timeline > li[aria-current=step] p")) == "Own words & <more>."
-    assert rules.SENTENCES[Status(status)] not in page.one("#live").get_text()
+    assert str(rules.SENTENCES[Status(status)]) not in page.one("#live").get_text()
 
 
 def test_a_sentence_is_for_its_own_status_alone(anyone, shop):

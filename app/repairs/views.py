@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 
 from .. import auth, formats, rules, sharing
 from ..auth import me
@@ -435,7 +436,7 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
         "typed": form,
         "failed": failed or {"panel": "", "action": "", "text": "", "typed": ""},
         "share": sharing.share(shop, repair),
-        "qr": sharing.qr(sharing.tracking_url(shop, repair)),
+        "qr": sharing.qr(sharing.tracking_url(shop, repair), label=_("QR code of the tracking link")),
     }
 
 

@@ -20,7 +20,7 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from wtforms.widgets import CheckboxInput, ListWidget, TextArea
 
-from .. import formats, hours, passwords, rules
+from .. import formats, hours, language, passwords, rules
 from ..models import Shop, get_shop
 from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
@@ -58,6 +58,7 @@ class ShopFields:
     country = SelectField("Country")
     timezone = StringField("Time zone", [Needed("Which time zone is the shop in?"), _zone])
     currency = SelectField("Currency")
+    language = SelectField("Language", choices=choices(language.native_names()), default="en")
     phone = TelField("Phone", [Needed("Customers call this number."), _phone])
     whatsapp = TelField("WhatsApp number", [_phone])
     address = TextAreaField("Address", [Length(max=300)])
@@ -78,6 +79,7 @@ class ShopFields:
             "country": country,
             "timezone": self.timezone.data,
             "currency": self.currency.data,
+            "language": self.language.data,
             "phone": formats.parse_phone(self.phone.data, country),
             "whatsapp": formats.parse_phone(self.whatsapp.data, country) if self.whatsapp.data else "",
             "address": self.address.data,
@@ -236,18 +238,18 @@ class BranchForm(Form):
     address = TextAreaField("Address", [Length(max=300)])
     has_hours = BooleanField("Show opening hours to customers")
     has_break = BooleanField("Closed for a break at midday")
-    monday = FormField(DayForm, "Monday")
-    tuesday = FormField(DayForm, "Tuesday")
-    wednesday = FormField(DayForm, "Wednesday")
-    thursday = FormField(DayForm, "Thursday")
-    friday = FormField(DayForm, "Friday")
-    saturday = FormField(DayForm, "Saturday")
-    sunday = FormField(DayForm, "Sunday")
+    monday = FormField(DayForm)
+    tuesday = FormField(DayForm)
+    wednesday = FormField(DayForm)
+    thursday = FormField(DayForm)
+    friday = FormField(DayForm)
+    saturday = FormField(DayForm)
+    sunday = FormField(DayForm)
 
     @property
     def days(self) -> list[FormField]:
         """The seven days, Monday first."""
-        return [self[name.lower()] for name in hours.DAYS]
+        return [self.monday, self.tuesday, self.wednesday, self.thursday, self.friday, self.saturday, self.sunday]
 
     def show_hours(self, week: hours.Week) -> None:
         """Fills in the week as it is kept; one from nine to six where none is."""

@@ -18,7 +18,7 @@ USUAL = Status.REPAIRING.value
 
 def view(shop: Shop, branch: Branch, typed: dict, state: str, now: datetime) -> View:
     """What the page shows of a made-up repair at that branch. typed: what goes before the shop's own values."""
-    fields = ("name", "country", "timezone", "phone", "whatsapp", "address", "sentences", "hidden")
+    fields = ("name", "country", "timezone", "language", "phone", "whatsapp", "address", "sentences", "hidden")
     logo = ("logo", "logo_width", "logo_height", "logo_tone")
     as_typed = SimpleNamespace(**{name: typed.get(name, getattr(shop, name)) for name in (*fields, *logo)})
     status = Status.REPAIRING if state == LATE else Status(state)

@@ -17,7 +17,7 @@ from flask import (
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import auth, formats, hours, online, rules
+from .. import auth, formats, hours, language, online, rules
 from ..auth import me
 from ..db import db
 from ..models import Branch, Repair, get_shop
@@ -73,6 +73,7 @@ def setup():
     if request.method != "POST":
         form.setup_code.data = request.args.get("code", "")
         form.country.data, form.timezone.data, form.currency.data = "GB", "Europe/London", "GBP"
+        form.language.data = language.of_browser()
         # The one time a request's own address is used: as a proposal that the owner confirms.
         form.public_url.data = request.host_url.rstrip("/")
         return render_template("shop/setup.html", form=form)

@@ -184,6 +184,12 @@ def rename(person: Staff, name: str) -> None:
     db.session.commit()
 
 
+def speak(person: Staff, language: str) -> None:
+    """Changes the language of one's own pages; "" is the shop's."""
+    person.language = language
+    db.session.commit()
+
+
 def change_password(person: Staff, password_hash: str) -> None:
     """Gives oneself another password, and ends all sessions but this one."""
     person.password_hash = password_hash

@@ -1,9 +1,11 @@
 """What is asked about a person, by the owner and by the person."""
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from wtforms import EmailField, HiddenField, PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import Length
 
-from .. import passwords, second_step
+from .. import language, passwords, second_step
 from ..auth import me
 from ..models import get_shop
 from ..rules import Role
@@ -82,6 +84,16 @@ class SecondStepForm(Form):
 
 class NameForm(Form):
     name = StringField("Name", [Needed("What are you called?"), Length(max=80)])
+
+
+class LanguageForm(Form):
+    language = SelectField(lazy_gettext("Language"))
+
+    def __init__(self, shop, **kwargs):
+        super().__init__(**kwargs)
+        names = dict(language.native_names())
+        shops = _("As the shop: %(language)s", language=names[shop.language])
+        self.language.choices = choices([("", shops), *names.items()])
 
 
 class PasswordForm(Form):

@@ -1,6 +1,8 @@
 """The pages about people: all of them, one of them, the way in for who is new, and one's own account."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+from flask_babel import refresh
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from wtforms import ValidationError
@@ -278,6 +280,18 @@ def rename():
     return redirect(url_for(".account"), 303)
 
 
+@bp.post("/account/language")
+def speak():
+    """Changes the language of one's own pages."""
+    form = forms.LanguageForm(get_shop())
+    if not form.validate():
+        return _account(language=form), 422
+    actions.speak(me(), form.language.data)
+    refresh()
+    flash(_("Your pages are in English now."))
+    return redirect(url_for(".account"), 303)
+
+
 @bp.route("/account/second-step", methods=["GET", "POST"])
 @few_guesses
 def second_step():
@@ -372,11 +386,12 @@ def sign_out_everywhere():
     return auth.show_out("You are signed out everywhere.")
 
 
-def _account(*, password=None, name=None):
+def _account(*, password=None, name=None, language=None):
     return render_template(
         "staff/account.html",
         form=password or forms.PasswordForm(formdata=None),
         name_form=name or forms.NameForm(formdata=None, name=me().name),
+        language_form=language or forms.LanguageForm(get_shop(), formdata=None, language=me().language),
         signed_in=queries.signed_in(me()),
         last=queries.last_sign_ins(me()),
         here=current_user.row.id,

@@ -13,6 +13,7 @@ from threading import Lock
 from zoneinfo import ZoneInfo
 
 from flask import current_app
+from flask_babel import force_locale
 from markupsafe import Markup
 from sqlalchemy import Text, bindparam, select, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
@@ -157,7 +158,8 @@ def _draw(token: str, part: str, tag: str) -> Drawn | None:
 def _render(view, token: str, part: str) -> str:
     # Straight from the template: the staff's context would read the session, which this page does not have.
     template = current_app.jinja_env.get_template(_TEMPLATES[part])
-    return template.render(view=view, token=token, now=now(), clock=_CLOCK)
+    with force_locale(view.language):
+        return template.render(view=view, token=token, now=now(), clock=_CLOCK)
 
 
 def sample(view) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from flask_babel import force_locale
+from flask_babel import gettext as _
 from sqlalchemy import bindparam, select
 
 from .. import formats, hours, rules, sharing
@@ -17,7 +19,7 @@ from ..web import now
 
 SHOP = QuickRead(
     select(
-        *(Shop.name, Shop.country, Shop.timezone, Shop.phone, Shop.whatsapp, Shop.address),
+        *(Shop.name, Shop.country, Shop.timezone, Shop.language, Shop.phone, Shop.whatsapp, Shop.address),
         *(Shop.sentences, Shop.hidden, Shop.logo, Shop.logo_width, Shop.logo_height, Shop.logo_tone),
     ).where(Shop.id == bindparam("shop"))
 )
@@ -89,6 +91,7 @@ class View:
     branch: str
     country: str
     timezone: str
+    language: str
     code: str
     item: str
     problem: str
@@ -124,7 +127,12 @@ def view(token: str, tag: str) -> View | None:
 
 
 def compose(shop, repair, events: list, tag: str) -> View:
-    """What the page of a repair shows: of rows as SHOP, REPAIR and _EVENTS give them."""
+    """What the page of a repair shows, in the shop's language: of rows as SHOP, REPAIR and _EVENTS give them."""
+    with force_locale(shop.language):
+        return _compose(shop, repair, events, tag)
+
+
+def _compose(shop, repair, events: list, tag: str) -> View:
     status, moves = Status(repair.status), rules.standing_moves(events)
     held = Status(repair.paused_from) if repair.paused_from else None
     promises = [event for event in events if event.kind == Kind.PROMISED]
@@ -135,7 +143,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
     late = unfinished and repair.promised_at is not None and not ahead
     where = contact(shop, branch=repair)
     shown = {*rules.DETAILS}.difference(shop.hidden)
-    present = shop.sentences.get(status) or rules.SENTENCES[status]
+    present = shop.sentences.get(status) or str(rules.SENTENCES[status])
     return View(
         tag=tag,
         shop=shop.name,
@@ -143,6 +151,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
         branch=repair.branch if "branch" in shown else "",
         country=shop.country,
         timezone=shop.timezone,
+        language=shop.language,
         code=repair.code,
         item=repair.item if "item" in shown else "",
         problem=repair.problem if "problem" in shown else "",
@@ -151,7 +160,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
         accent=rules.accent(status),
         label=status.label,
         sentence=present,
-        next_up=rules.NEXT_UP[status],
+        next_up=str(rules.NEXT_UP[status]),
         progress=rules.progress(status, held),
         deadline=repair.promised_at if ahead else None,
         promise_reason=reason if ahead and last.old else "",
@@ -165,7 +174,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
             (event.at for event in events if not rules.is_internal(event.kind, event.new)), default=repair.received_at
         ),
         phone=where["phone"],
-        whatsapp=sharing.whatsapp_url(where["whatsapp"], f"Hello, this is about repair {repair.code}.")
+        whatsapp=sharing.whatsapp_url(where["whatsapp"], _("Hello, this is about repair %(code)s.", code=repair.code))
         if where["whatsapp"]
         else "",
         address=where["address"] if "address" in shown else "",
@@ -184,7 +193,7 @@ def hours_of(shop, branch) -> Hours | None:
     if present is None or "hours" in shop.hidden:
         return None
     week = [
-        (first if first == last else f"{first} – {last}", formats.opening_hours(spans, shop.country))
+        (" – ".join(formats.weekday(day) for day in sorted({first, last})), formats.opening_hours(spans, shop.country))
         for first, last, spans in hours.lines(branch.hours)
     ]
     return Hours(present.open, formats.opening(present, shop.country), week)
@@ -195,10 +204,10 @@ def _lines(status, held, received_at, moves, present) -> list[Line]:
     lines = []
     for step in rules.timeline(status, received_at, moves):
         if step.state == "skipped":
-            sentence = "" if status == Status.CANCELLED else "Not needed."
+            sentence = "" if status == Status.CANCELLED else _("Not needed.")
         elif step.status == held:
-            sentence = "Goes on here when the part arrives."
+            sentence = _("Goes on here when the part arrives.")
         else:
-            sentence = words[step.state][step.status]
+            sentence = str(words[step.state][step.status])
         lines.append(Line(step.status, step.state, step.status.label, sentence, step.at))
     return lines

@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request
+from flask_babel import force_locale
+from flask_babel import gettext as _
 
 from ..models import contact
 from ..throttle import count_miss
@@ -18,7 +20,7 @@ def init_app(app):
     """Registers the pages; what they are drawn with is part of every page's tag."""
     code, templates = Path(app.root_path), Path(app.root_path).parent / "templates"
     pure = [code / f"{name}.py" for name in ("rules", "formats", "hours", "sharing")]
-    modules = [*pure, *sorted((code / "tracking").glob("*.py"))]
+    modules = [*pure, *sorted((code / "tracking").glob("*.py")), *sorted((code / "translations").rglob("*.po"))]
     drawn_with = [*modules, templates / "public.html", *sorted((templates / "tracking").iterdir())]
     app.config["TRACKING_BUILD"] = hashlib.sha256(
         b"".join(file.read_bytes() for file in drawn_with) + repr(sorted(app.config["ASSETS"].items())).encode()
@@ -69,7 +71,9 @@ def _unknown():
         answer = error_page(429)
     else:
         answer = error_page(
-            404, title="This link opens nothing", text="Check that it is complete, or ask the shop for a new one."
+            404,
+            title=_("This link opens nothing"),
+            text=_("Check that it is complete, or ask the shop for a new one."),
         )
     answer.headers.update(HEADERS)
     return answer
@@ -80,7 +84,8 @@ def _gone(token):
     where = contact(shop, branch)
     if "address" in shop.hidden:
         where["address"] = ""
-    html = current_app.jinja_env.get_template("tracking/gone.html").render(
-        shop=shop, contact=where, hours=queries.hours_of(shop, branch), logo=queries.logo_of(shop)
-    )
+    with force_locale(shop.language):
+        html = current_app.jinja_env.get_template("tracking/gone.html").render(
+            shop=shop, contact=where, hours=queries.hours_of(shop, branch), logo=queries.logo_of(shop)
+        )
     return Response(html, 410, headers=HEADERS, mimetype="text/html")
