@@ -199,9 +199,9 @@ class Repair(db.Model):
     __table_args__ = (
         # What is open, by its promise; what is finished, by when it was.
         Index("ix_repair_status_promised_at", "status", "promised_at"),
-        Index("ix_repair_status_moved_at", "status", "moved_at"),
+        Index("ix_repair_status_moved_at", "status", "moved_at", postgresql_include=["id"]),
         Index("ix_repair_branch_id_status_promised_at", "branch_id", "status", "promised_at"),
-        Index("ix_repair_branch_id_status_moved_at", "branch_id", "status", "moved_at"),
+        Index("ix_repair_branch_id_status_moved_at", "branch_id", "status", "moved_at", postgresql_include=["id"]),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

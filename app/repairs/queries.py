@@ -249,12 +249,30 @@ def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repa
     rows, has_more = [], False
     for statuses, find in ((_OPEN, _open), (list(rules.CLOSED), _closed)):
         if these := [status for status in statuses if status in shown]:
+            ids, order = find(wanted, these, now, bounds)
             # One more than a page holds tells whether there is another page.
-            query = find(wanted, these, now, bounds).limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE)
-            found = list(db.session.scalars(query))
+            found = _read(ids.limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE), order)
             rows += found[:PAGE_SIZE]
             has_more |= len(found) > PAGE_SIZE
     return rows, has_more
+
+
+def _read(ids: Select, order: tuple) -> list[Repair]:
+    """The repairs of these ids, and of each its customer, technician and branch.
+
+    Apart from the finding: what a page skips is not joined, and on PostgreSQL is read from the index alone.
+    """
+    page = ids.subquery("page")
+    query = (
+        select(Repair)
+        .join(page, page.c.id == Repair.id)
+        .options(
+            joinedload(Repair.customer, innerjoin=True),
+            joinedload(Repair.technician),
+            joinedload(Repair.branch, innerjoin=True),
+        )
+    )
+    return list(db.session.scalars(query.order_by(*order)))
 
 
 def narrowed(query: Select, wanted, now: datetime) -> Select:
@@ -268,31 +286,30 @@ def narrowed(query: Select, wanted, now: datetime) -> Select:
     return query
 
 
-def _repairs(wanted, statuses, now) -> Select:
-    query = narrowed(select(Repair).where(Repair.status.in_(statuses)), wanted, now)
-    return query.options(
-        joinedload(Repair.customer, innerjoin=True),
-        joinedload(Repair.technician),
-        joinedload(Repair.branch, innerjoin=True),
-    )
+def _ids(wanted, statuses, now) -> Select:
+    return narrowed(select(Repair.id).where(Repair.status.in_(statuses)), wanted, now)
 
 
-def _open(wanted, statuses, now, bounds) -> Select:
-    """These are few: the index on the status finds them, and what was typed is compared with each."""
-    query = _repairs(wanted, statuses, now).where(*search.containing(Repair, wanted.q))
+def _open(wanted, statuses, now, bounds) -> tuple[Select, tuple]:
+    """The ids, and their order. These are few: the index on the status finds them, and each is compared with what was
+    typed.
+    """
+    query = _ids(wanted, statuses, now).where(*search.containing(Repair, wanted.q))
     if wanted.show == "late":
         query = query.where(_late(now))
     elif wanted.show == "today":
         query = query.where(_due_today(bounds))
-    return query.order_by(*([_POSITION] if wanted.grouped else []), *_order(wanted.sort))
+    order = (*([_POSITION] if wanted.grouped else []), *_order(wanted.sort))
+    return query.order_by(*order), order
 
 
-def _closed(wanted, statuses, now, bounds) -> Select:
-    """These are all that ever were: read along an index, from the newest, and only as far as the page goes."""
-    query, age = _repairs(wanted, statuses, now), Repair.moved_at
+def _closed(wanted, statuses, now, bounds) -> tuple[Select, tuple]:
+    """The ids, and their order. These are all that ever were: read along an index, only as far as the page goes."""
+    query, age, by = _ids(wanted, statuses, now), Repair.moved_at, Repair.moved_at
     if wanted.q:
-        query, age = search.narrowed(query, Repair, wanted.q)
-    return query.order_by(age if wanted.sort == "oldest" else age.desc())
+        (query, age), by = search.narrowed(query, Repair, wanted.q), Repair.id
+    oldest = wanted.sort == "oldest"
+    return query.order_by(age if oldest else age.desc()), (by if oldest else by.desc(),)
 
 
 def _late(now):
