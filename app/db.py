@@ -79,7 +79,7 @@ def init_app(app):
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         # It must be known before the first PRAGMA.
-        options.setdefault("connect_args", {"timeout": PATIENCE})
+        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 64})
         # Those who wait for their turn to write keep no reader from a connection; some need a second one for a counter.
         most = 2 * app.config["THREADS"]
     else:
@@ -89,6 +89,8 @@ def init_app(app):
     options.setdefault("pool_size", min(most, 8))
     options.setdefault("max_overflow", max(most - 8, 0))
     options.setdefault("pool_timeout", PATIENCE)
+    # The one that was used last is warm; those that only a rush needs stay cold, and small.
+    options.setdefault("pool_use_lifo", True)
     # What customers ask for again and again goes over connections of its own: no transaction, hence nothing to undo
     # when one goes back into the pool; and, where there is one, to a replica.
     reads = options | {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}

@@ -113,17 +113,19 @@ class Drawn:
         first, last = html.find(_MARK), html.rfind(_MARK) + 1
         self.clock = html[first:last] if first >= 0 else ""
         before, after = (html[:first], html[last:]) if self.clock else (html, "")
-        self._before, self._after = before.encode(), after.encode()
+        before, self._after = before.encode(), after.encode()
         packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
         # Nothing after a full flush looks back to what came before it.
-        self._packed = packing.compress(self._before) + packing.flush(zlib.Z_FULL_FLUSH)
+        self._packed = packing.compress(before) + packing.flush(zlib.Z_FULL_FLUSH)
         packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._packed_after = packing.compress(self._after) + packing.flush()
-        self._crc = zlib.crc32(self._before)
+        self._size, self._crc = len(before), zlib.crc32(before)
 
     def plain(self, clock: str) -> bytes:
         """The page with that in the place of its clock."""
-        return b"".join((self._before, clock.encode(), self._after))
+        # Hardly anyone asks for it so.
+        before = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self._packed)
+        return b"".join((before, clock.encode(), self._after))
 
     def packed(self, clock: str) -> bytes:
         """The same as gzip (RFC 1952)."""
@@ -131,7 +133,7 @@ class Drawn:
         size = len(between)
         block = b"\0" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + between
         crc = zlib.crc32(self._after, zlib.crc32(between, self._crc))
-        whole = len(self._before) + size + len(self._after)
+        whole = self._size + size + len(self._after)
         end = crc.to_bytes(4, "little") + whole.to_bytes(4, "little")
         return b"".join((_GZIP, self._packed, block, self._packed_after, end))
 
