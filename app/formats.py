@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import phonenumbers
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
-from babel.numbers import format_currency, get_currency_precision, get_territory_currencies
+from babel.numbers import format_currency, format_decimal, get_currency_precision, get_territory_currencies
 from flask_babel import get_locale, lazy_gettext
 from flask_babel import gettext as _
 from phonenumbers import PhoneNumberFormat
@@ -166,6 +166,11 @@ def plain_money(minor: int, currency: str) -> str:
     """Minor units as parse_money reads them back, for an input field."""
     places = get_currency_precision(currency)
     return f"{minor / 10**places:.{places}f}"
+
+
+def number(count: int) -> str:
+    """A count with its thousands set off: "5,000"."""
+    return format_decimal(count, locale=_language())
 
 
 # --- time ---------------------------------------------------------------------------------------

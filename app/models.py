@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from flask import g
+from flask_babel import gettext as _
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, event, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -172,6 +173,11 @@ class Customer(db.Model):
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     repairs: Mapped[list["Repair"]] = relationship(back_populates="customer", order_by="Repair.id.desc()")
+
+    @property
+    def called(self) -> str:
+        """Their name; of somebody who was erased: that they were, in the language spoken now."""
+        return _("Erased customer") if self.erased_at else self.name
 
 
 class Merge(db.Model):

@@ -522,8 +522,14 @@ def paragraphs(text: str) -> Markup:
     return Markup("<br>").join(escape(line) for line in text.splitlines())
 
 
+def bdi(text: str) -> Markup:
+    """A name as a sentence around it takes it: it may be written the other way."""
+    return Markup("<bdi>{}</bdi>").format(text)
+
+
 FILTERS = {
     "ago": lambda at: formats.ago(at, now()),
+    "bdi": bdi,
     "date": lambda at, shop: formats.local_date(at, shop.timezone, shop.country),
     "full_moment": lambda at, shop: formats.full_moment(at, shop.timezone, shop.country),
     "moment": lambda at, shop: formats.local_moment(at, shop.timezone, shop.country, now()),
@@ -531,6 +537,7 @@ FILTERS = {
     "iso": formats.iso_utc,
     "from_iso": datetime.fromisoformat,
     "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),
+    "number": formats.number,
     "phone": lambda e164, shop: formats.format_phone(e164, shop.country) if e164 else "",
     "span": formats.span,
     "weekday": formats.weekday,

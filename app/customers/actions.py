@@ -1,5 +1,6 @@
 """The verbs about one customer: found or made at intake, changed. Merging and erasing have modules of their own."""
 
+from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -18,7 +19,7 @@ class PhoneTaken(Refused):
     """The phone number belongs to another customer, who is in `customer`."""
 
     def __init__(self, customer: Customer):
-        super().__init__(f"This number belongs to {customer.name}.")
+        super().__init__(_("This number belongs to %(name)s.", name=customer.name))
         self.customer = customer
 
 
@@ -32,7 +33,7 @@ def find_or_create(phone: str, name: str, email: str) -> Customer:
     known = by_phone(phone, lock=True)
     if known is None:
         if not name:
-            raise NameNeeded("Who is the customer? This number is new.")
+            raise NameNeeded(_("Who is the customer? This number is new."))
         try:
             with db.session.begin_nested():
                 customer = Customer(phone=phone, name=name, email=email)
@@ -53,7 +54,7 @@ def change(customer: Customer, *, by: Staff, name: str, phone: str, email: str) 
     # Whoever erases or merges them holds them until it is done: nothing may be written over that.
     db.session.refresh(customer, with_for_update={"key_share": True})
     if customer.erased_at or customer.merged_at:
-        raise Refused("Somebody erased or merged this customer a moment ago.")
+        raise Refused(_("Somebody erased or merged this customer a moment ago."))
     other = by_phone(phone)
     if other is not None and other.id != customer.id:
         raise PhoneTaken(other)

@@ -9,6 +9,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from flask_babel import gettext as _
+from flask_babel import ngettext
 from sqlalchemy import delete, func, or_, select, update
 
 from .. import formats, rules
@@ -20,6 +22,7 @@ from ..repairs.actions import forget_whose
 from ..rules import Deed, Kind, Refused
 from . import queries
 
+# What the row is called from then on; people read Customer.called.
 NAME = "Erased customer"
 
 
@@ -52,7 +55,7 @@ def erase(customer: Customer, *, by: Staff) -> None:
     """Takes everything personal of a customer out of the shop for good, and commits. Raises Refused."""
     going = _lock(customer)
     if customer.erased_at or customer.merged_at:
-        raise Refused("Somebody else erased or merged this customer a moment ago.")
+        raise Refused(_("Somebody else erased or merged this customer a moment ago."))
     # Locked before it is looked at, so that nobody opens one again meanwhile.
     query = select(Repair).where(Repair.customer_id.in_([row.id for row in going])).order_by(Repair.id)
     query = query.with_for_update(of=Repair).execution_options(populate_existing=True)
@@ -81,9 +84,11 @@ def erase(customer: Customer, *, by: Staff) -> None:
 
 def open_refusal(count: int) -> str:
     """Why nobody is erased whose repairs are not finished."""
-    if count == 1:
-        return "One repair is still open: the shop must know whose it is. Hand it back or cancel it first."
-    return f"{count} repairs are still open: the shop must know whose they are. Hand them back or cancel them first."
+    return ngettext(
+        "One repair is still open: the shop must know whose it is. Hand it back or cancel it first.",
+        "%(num)d repairs are still open: the shop must know whose they are. Hand them back or cancel them first.",
+        count,
+    )
 
 
 def _lock(customer: Customer) -> list[Customer]:

@@ -1,7 +1,11 @@
-"""All that the shop holds about one customer, for a file that goes to that customer, in words that people read."""
+"""All that the shop holds about one customer, for a file that goes to that customer, in words that people read.
+
+The names of its fields are the same everywhere; what stands in them is in the shop's language.
+"""
 
 from collections import defaultdict
 
+from flask_babel import force_locale, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
@@ -12,6 +16,25 @@ from ..models import Customer, Event, Photo, Repair, Shop, Staff, tracking_url
 from ..rules import Deed, Kind, Role, Status
 from . import queries
 
+WHAT = {
+    Kind.RECEIVED: lazy_gettext("Received"),
+    Kind.ADVANCED: lazy_gettext("Advanced"),
+    Kind.JUMPED: lazy_gettext("Jumped"),
+    Kind.PAUSED: lazy_gettext("Paused"),
+    Kind.RESUMED: lazy_gettext("Resumed"),
+    Kind.CANCELLED: lazy_gettext("Cancelled"),
+    Kind.REVERTED: lazy_gettext("Reverted"),
+    Kind.PROMISED: lazy_gettext("Promised"),
+    Kind.NOTED: lazy_gettext("Noted"),
+    Kind.UPDATED: lazy_gettext("Updated"),
+    Kind.EDITED: lazy_gettext("Edited"),
+    Kind.LINK_REPLACED: lazy_gettext("Link replaced"),
+    Kind.PHOTO_ADDED: lazy_gettext("Photo added"),
+    Kind.PHOTO_REMOVED: lazy_gettext("Photo removed"),
+    Kind.CUSTOMER_CHANGED: lazy_gettext("Customer changed"),
+    Kind.ERASED: lazy_gettext("Erased"),
+}
+
 
 def export(customer: Customer, shop: Shop, *, by: Staff) -> dict:
     """The customer's data, as far as one sees it; notes in the shop's record that it was handed out, and commits."""
@@ -20,8 +43,9 @@ def export(customer: Customer, shop: Shop, *, by: Staff) -> dict:
         "Exported": formats.iso_local(utcnow(), shop.timezone),
         "Customer": _person(customer) | {"Customer since": formats.iso_local(customer.created_at, shop.timezone)},
         "Also known as": [_person(merge.gone) for merge in queries.merges(customer)],
-        "Repairs": _repairs(customer, shop),
     }
+    with force_locale(shop.language):
+        made["Repairs"] = _repairs(customer, shop)
     if by.role != Role.OWNER:
         made["Limited to branch"] = by.branch.name
     record.note(Deed.CUSTOMER_EXPORTED, by=by, subject=customer, branch_id=by.branch_id)
@@ -71,7 +95,7 @@ def _event(event: Event, shop: Shop) -> dict:
     said = {
         "When": formats.iso_local(event.at, shop.timezone),
         "Who": event.staff.name if event.staff else "Readylight",
-        "What": event.kind.replace("_", " ").capitalize(),
+        "What": str(WHAT[Kind(event.kind)]),
     }
     # What was edited names fields, and who went over is a number in our books: neither is from where to where.
     if event.kind not in {Kind.EDITED, Kind.CUSTOMER_CHANGED}:

@@ -1,5 +1,7 @@
 """What people send about customers: the card's form, the list's and the card's query strings."""
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from wtforms import EmailField, HiddenField, IntegerField, RadioField, StringField, TelField
 from wtforms import Form as QueryForm
 from wtforms.validators import Length, Optional
@@ -13,26 +15,34 @@ LAST_PAGE = 200
 
 
 class CustomerForm(Form):
-    name = StringField("Name", [Needed("Who is the customer?"), Length(max=120)])
+    name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("Who is the customer?")), Length(max=120)])
     phone = TelField(
-        "Phone",
-        [Needed("A phone number is needed."), Checked(lambda text: formats.parse_phone(text, get_shop().country))],
+        lazy_gettext("Phone"),
+        [
+            Needed(lazy_gettext("A phone number is needed.")),
+            Checked(lambda text: formats.parse_phone(text, get_shop().country)),
+        ],
     )
-    email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
+    email = EmailField(lazy_gettext("Email"), [Optional(), Length(max=254), EMAIL])
 
 
 class EraseForm(Form):
     """What has to be typed before a customer is erased."""
 
-    typed = StringField(
-        "To erase, type the name", [Needed("Type the customer’s name, or the word ERASE."), Length(max=120)]
-    )
+    # The same in every language.
+    WORD = "ERASE"
+
+    typed = StringField(lazy_gettext("To erase, type the name"), [Length(max=120)], render_kw={"required": True})
 
     def demand(self, name: str) -> bool:
         """Whether it is that name, or the word; says what is missing by the field."""
-        if self.typed.data == "ERASE" or formats.fold(self.typed.data) == formats.fold(name):
+        if self.typed.data and (self.typed.data == self.WORD or formats.fold(self.typed.data) == formats.fold(name)):
             return True
-        self.typed.errors = [f"This is neither “{name}” nor the word ERASE."]
+        if self.typed.data:
+            said = _("This is neither “%(name)s” nor the word %(word)s.", name=name, word=self.WORD)
+        else:
+            said = _("Type the customer’s name, or the word %(word)s.", word=self.WORD)
+        self.typed.errors = [said]
         return False
 
 
@@ -64,9 +74,9 @@ class MergeForm(Form):
 
     other = _customer_number("with")
     seen = HiddenField()
-    name = RadioField("Name", default="kept")
-    phone = RadioField("Phone", default="kept")
-    email = RadioField("Email", default="kept")
+    name = RadioField(lazy_gettext("Name"), default="kept")
+    phone = RadioField(lazy_gettext("Phone"), default="kept")
+    email = RadioField(lazy_gettext("Email"), default="kept")
 
     def offer(self, **values) -> None:
         """Sets the choices of each field: (what the one who is kept has, what the other has)."""

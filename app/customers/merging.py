@@ -6,6 +6,8 @@ The one who goes keeps their row, and with it their number, by which the one who
 import hashlib
 from dataclasses import dataclass
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from sqlalchemy import select
 
 from ..activity import record
@@ -17,6 +19,12 @@ from . import queries
 from .actions import take_number
 
 FIELDS = ("name", "phone", "email")
+# What is said of a field that an undoing leaves.
+LEFT = {
+    "name": lazy_gettext("The name stays as it is: it was changed since the merge."),
+    "phone": lazy_gettext("The phone stays as it is: it was changed since the merge."),
+    "email": lazy_gettext("The email stays as it is: it was changed since the merge."),
+}
 
 
 class Changed(Exception):
@@ -43,12 +51,13 @@ class Plan:
 def plan(kept: Customer, gone: Customer, branch_id: int | None = None) -> Plan:
     """What merging the second into the first would do. branch_id: whose repairs one sees. Raises Refused."""
     if kept.id == gone.id:
-        raise Refused("This is one and the same customer. Choose another.")
+        raise Refused(_("This is one and the same customer. Choose another."))
     for customer in (kept, gone):
         if customer.erased_at:
-            raise Refused("Who was erased cannot be merged: nothing is left to say who it was.")
+            raise Refused(_("Who was erased cannot be merged: nothing is left to say who it was."))
         if customer.merged_at:
-            raise Refused(f"{customer.name} has been merged into {queries.kept(customer).name} already.")
+            kept_name = queries.kept(customer).name
+            raise Refused(_("%(gone)s has been merged into %(kept)s already.", gone=customer.name, kept=kept_name))
     return Plan(kept, gone, *queries.repair_counts(kept, gone, branch_id))
 
 
@@ -79,11 +88,12 @@ def merge(kept: Customer, gone: Customer, *, by: Staff, seen: str, **chosen: str
 def may_undo(made: Merge) -> None:
     """Raises Refused, with the reason, where a merge cannot be undone."""
     if made.undone_at:
-        raise Refused("This merge has been undone.")
+        raise Refused(_("This merge has been undone."))
     if made.kept.erased_at or made.gone.erased_at:
-        raise Refused("This customer was erased, and with them what an undoing would need.")
+        raise Refused(_("This customer was erased, and with them what an undoing would need."))
     if made.kept.merged_at:
-        raise Refused(f"{made.kept.name} has since been merged into somebody else. Undo that merge first.")
+        name = made.kept.name
+        raise Refused(_("%(name)s has since been merged into somebody else. Undo that merge first.", name=name))
 
 
 def going_back(made: Merge) -> list[Repair]:
@@ -95,19 +105,19 @@ def going_back(made: Merge) -> list[Repair]:
 def not_restored(made: Merge) -> list[str]:
     """The fields of the one who was kept that an undoing leaves: somebody has changed them since."""
     changed = {field: made.before[field] for field in FIELDS if made.before[field][0] != made.before[field][1]}
-    return [field for field, (_, new) in changed.items() if getattr(made.kept, field) != new]
+    return [field for field, (_old, new) in changed.items() if getattr(made.kept, field) != new]
 
 
 def undo(made: Merge, *, by: Staff) -> list[str]:
     """Makes two customers of one again, and commits. Raises Refused.
 
-    Says what it could not restore: the names of fields that were changed since, and sentences.
+    Says what it could not restore, in sentences.
     """
     _lock(made.kept, made.gone)
     db.session.refresh(made)
     may_undo(made)
     kept, gone = made.kept, made.gone
-    left = [f"the {field}, which was changed since" for field in not_restored(made)]
+    left = [str(LEFT[field]) for field in not_restored(made)]
     for field in ("name", "email"):
         old, new = made.before[field]
         if getattr(kept, field) == new:
@@ -129,7 +139,7 @@ def _give_number_back(kept: Customer, gone: Customer, own: str) -> list[str]:
         return []
     holder = db.session.scalar(select(Customer).where(Customer.phone == own))
     if holder is not None and holder.id != kept.id:
-        return [f"the number of {gone.name}, which is somebody else’s by now"]
+        return [_("The number of %(name)s is somebody else’s by now, and stays there.", name=gone.name)]
     # From the one who was kept, if they have it: the two then have each their own again.
     take_number(gone, own)
     return []

@@ -3,6 +3,7 @@
 import json
 
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 
 from .. import auth, formats
 from ..auth import me
@@ -51,7 +52,7 @@ def edit(customer_id):
             db.session.rollback()
             error = str(refusal)
         else:
-            flash("Customer saved.")
+            flash(_("Customer saved."))
             return redirect(url_for(".show", customer_id=customer.id), 303)
     values = {"form": form, "customer": customer, "error": error}
     return render_template("customers/edit.html", **values), 422 if error or form.errors else 200
@@ -68,7 +69,7 @@ def merge(customer_id):
     other_id = (form.other.data if request.method == "POST" else wanted.other.data) or 0
     other = queries.find_customer(other_id) if other_id else None
     if other is None:
-        return _choose_other(customer, wanted.q.data, "Choose whom to merge." if request.method == "POST" else "")
+        return _choose_other(customer, wanted.q.data, _("Choose whom to merge.") if request.method == "POST" else "")
     try:
         plan = merging.plan(customer, other, auth.held_to())
     except Refused as refusal:
@@ -82,12 +83,12 @@ def merge(customer_id):
             except merging.Changed:
                 db.session.rollback()
                 plan, status = merging.plan(customer, other, auth.held_to()), 409
-                error = "Something about the two has changed. This is how it stands now; look once more."
+                error = _("Something about the two has changed. This is how it stands now; look once more.")
             except Refused as refusal:
                 db.session.rollback()
                 return _choose_other(customer, "", str(refusal))
             else:
-                flash(f"Merged. {customer.name} has all repairs of the two now.")
+                flash(_("Merged. %(name)s has all repairs of the two now.", name=customer.name))
                 return redirect(url_for(".show", customer_id=customer.id), 303)
         else:
             error, status = form.first_error, 422
@@ -118,7 +119,7 @@ def undo_merge(merge_id):
             db.session.rollback()
             error = str(refusal)
         else:
-            flash("Undone: they are two customers again." + (f" Not restored: {'; '.join(left)}." if left else ""))
+            flash(" ".join([_("Undone: they are two customers again."), *left]))
             # All of the other one's repairs may be at another branch.
             there = gone_id if queries.find_customer(gone_id) else kept_id
             return redirect(url_for(".show", customer_id=there), 303)
@@ -129,7 +130,8 @@ def undo_merge(merge_id):
         refusal = str(why)
     values = {"made": made, "error": error, "refusal": refusal}
     if not refusal:
-        values |= {"back": merging.going_back(made), "left": merging.not_restored(made)}
+        left = {field: merging.LEFT[field] for field in merging.not_restored(made)}
+        values |= {"back": merging.going_back(made), "left": left}
     return render_template("customers/undo_merge.html", **values), 422 if error else 200
 
 
@@ -158,7 +160,7 @@ def erase(customer_id):
             db.session.rollback()
             error = str(refusal)
         else:
-            flash("Erased. Nothing is left that says who this customer was.")
+            flash(_("Erased. Nothing is left that says who this customer was."))
             return redirect(url_for(".show", customer_id=customer_id), 303)
     plan = erasing.plan(customer)
     nights = current_app.config["BACKUP_KEEP"] if current_app.config["BACKUP_AT"] else 0
@@ -172,7 +174,7 @@ def _get_customer(customer_id: int, doing: str) -> Customer:
     customer = queries.get_customer(customer_id, doing)
     _leave_the_merged(customer)
     if customer.erased_at:
-        flash("This customer was erased: there is nothing left to do with them.")
+        flash(_("This customer was erased: there is nothing left to do with them."))
         abort(redirect(url_for(".show", customer_id=customer.id), 303))
     return customer
 
@@ -182,5 +184,5 @@ def _leave_the_merged(customer: Customer) -> None:
     if customer.merged_at:
         kept = queries.get_customer(queries.kept(customer).id, "customers.view")
         if request.method == "POST":
-            flash(f"Nothing was changed: this customer has been merged into {kept.name}.")
+            flash(_("Nothing was changed: this customer has been merged into %(name)s.", name=kept.name))
         abort(redirect(url_for(".show", customer_id=kept.id), 303))
