@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from app.db import db
 from app.exchange import queries, reading, writing
 from app.models import Activity, Branch, Customer, Event, Repair
+from app.rules import LABELS, Status
 
 from .factories import branch, make_customer, make_repair, make_staff
 
@@ -282,6 +283,13 @@ def test_what_is_no_date_is_refused_with_a_sentence(written):
 )
 def test_a_status_is_known_by_what_others_call_it(written, status):
     assert reading.status(written) == status
+
+
+def test_a_status_is_known_by_what_the_reader_calls_it_too(monkeypatch):
+    monkeypatch.setitem(LABELS, Status.READY, "Zur Abholung bereit")
+    assert reading.status("zur Abholung bereit") == reading.status("Ready") == Status.READY
+    with pytest.raises(ValueError, match="Testing, Zur Abholung bereit"):
+        reading.status("Abholbereit")
 
 
 # --- the dry run --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The verbs of lists: a whole list is brought in, or nothing of it; what leaves the shop is written down."""
 
+from flask_babel import gettext as _
 from sqlalchemy import select
 
 from ..activity import record
@@ -17,9 +18,9 @@ class Changed(Exception):
 
     def __init__(self, plan: Plan):
         super().__init__(
-            "The shop has changed meanwhile. Nothing was imported; this is how it stands now."
+            _("The shop has changed meanwhile. Nothing was imported; this is how it stands now.")
             if plan.good or plan.refused
-            else "Nothing new to import: all of it is here already."
+            else _("Nothing new to import: all of it is here already.")
         )
         self.plan = plan
 

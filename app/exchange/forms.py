@@ -4,6 +4,8 @@ import base64
 import binascii
 import zlib
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from flask_wtf.file import FileField
 from wtforms import BooleanField, HiddenField, SelectField, TextAreaField
 from wtforms.validators import Length
@@ -27,9 +29,9 @@ class _Pasted(TextAreaField):
 
 
 class UploadForm(Form):
-    branch = SelectField("Branch", coerce=int)
-    file = FileField("File")
-    pasted = _Pasted("Or paste the list")
+    branch = SelectField(lazy_gettext("Branch"), coerce=int)
+    file = FileField(lazy_gettext("File"))
+    pasted = _Pasted(lazy_gettext("Or paste the list"))
 
     def text(self) -> str:
         """The list's text. Raises ValueError with a sentence for the field that `at_fault` names."""
@@ -38,12 +40,12 @@ class UploadForm(Form):
             data = self.file.data.read()
             self.file.data.close()
         if len(data) > reading.MOST_BYTES or len(self.pasted.data or "") > reading.MOST_BYTES:
-            raise ValueError("This list is larger than 2 MB. Import it in parts.")
+            raise ValueError(_("This list is larger than 2 MB. Import it in parts."))
         if data:
             return reading.text(data)
         if (self.pasted.data or "").strip():
             return self.pasted.data
-        raise ValueError("Choose a file, or paste a list below.")
+        raise ValueError(_("Choose a file, or paste a list below."))
 
     @property
     def at_fault(self):
@@ -52,7 +54,7 @@ class UploadForm(Form):
 
 
 class RunForm(Form):
-    branch = SelectField("Branch", coerce=int)
+    branch = SelectField(lazy_gettext("Branch"), coerce=int)
     # The list, and the fates that were shown for it.
     carried = HiddenField(validators=[Length(max=LONGEST_CARRIED)])
     shown = HiddenField(validators=[Length(max=64)])
@@ -67,12 +69,12 @@ class RunForm(Form):
                 raise ValueError("more than was let in")
             return data.decode()
         except (binascii.Error, zlib.error, ValueError):
-            raise ValueError("The list did not arrive in one piece. Upload it once more.") from None
+            raise ValueError(_("The list did not arrive in one piece. Upload it once more.")) from None
 
 
 def pack(text: str) -> str:
     """A list's text as the page carries it. Raises ValueError for one that is too long for that."""
     packed = base64.urlsafe_b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode()
     if len(packed) > LONGEST_CARRIED:
-        raise ValueError("This list is too long. Import it in parts.")
+        raise ValueError(_("This list is too long. Import it in parts."))
     return packed

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
+from flask_babel import force_locale
+from flask_babel import gettext as _
 from sqlalchemy import select
 
 from .. import formats
@@ -17,7 +19,6 @@ from ..web import EMAIL_PATTERN
 from . import reading
 
 _LONGEST = {"name": 120, "item": 120, "problem": 2000, "serial": 80, "accessories": 200, "email": 254, "note": 2000}
-_CALLED = {"serial": "serial number", "accessories": "“left with it”"}
 # A date without a time: what was promised is so until closing time, what was received came during the day.
 _EVENING, _NOON = time(18), time(12)
 
@@ -26,7 +27,7 @@ _EVENING, _NOON = time(18), time(12)
 class Fate:
     """What becomes of one row. kind: "refused", "repair" or "customer"; customer: "new", "changed", "known" or "".
 
-    says: the rest of it in words, or why it is refused. values: what the action needs.
+    remarks: the rest of it in words. why: why it is refused. values: what the action needs.
     """
 
     line: int
@@ -36,7 +37,8 @@ class Fate:
     phone: str
     item: str
     status: Status | None
-    says: str
+    remarks: tuple[str, ...] = ()
+    why: str = ""
     values: dict = field(default_factory=dict, compare=False, repr=False)
     # Refused, because this very row of this very list is here already.
     done: bool = False
@@ -88,7 +90,7 @@ class _Planner:
         self.branches: list[Branch] = branches()
         self.branch = next(branch for branch in self.branches if branch.id == branch_id)
         self.people: list[Staff] = technicians()
-        cells = [listed.cells(row) for _, row in listed.rows]
+        cells = [listed.cells(row) for _line, row in listed.rows]
         self.customers = self._known({number for each in cells if (number := self._number(each))})
         self.seen = seen_among(row.id for row in self.customers.values() if row)
         self.codes = self._codes({each["code"].upper() for each in cells if each["code"]})
@@ -121,7 +123,7 @@ class _Planner:
         """What each line's repair is taken in by: the same for the same list, so that it is taken in once."""
         # The branch too: whoever chose a wrong one imports the list once more, into the right one.
         whole = f"{self.branch.id}:{self.listed.digest}"
-        return {line: hashlib.sha256(f"{whole}:{line}".encode()).hexdigest()[:32] for line, _ in self.listed.rows}
+        return {line: hashlib.sha256(f"{whole}:{line}".encode()).hexdigest()[:32] for line, _row in self.listed.rows}
 
     def _done(self, keys: set[str]) -> set[str]:
         query = select(Repair.intake_key)
@@ -135,33 +137,38 @@ class _Planner:
             return self._good(line, cells)
         except ValueError as problem:
             done = isinstance(problem, _Done)
-            return Fate(line, "refused", "", who, cells["phone"][:40], item, None, str(problem), done=done)
+            return Fate(line, "refused", "", who, cells["phone"][:40], item, None, why=str(problem), done=done)
 
     def _good(self, line: int, cells: dict[str, str]) -> Fate:
         if self.keys[line] in self.done:
-            raise _Done("This row was imported before, from this same list.")
+            raise _Done(_("This row was imported before, from this same list."))
         texts = {name: formats.clean_line(cells[name]) for name in ("name", "email", "item", "serial", "accessories")}
         texts |= {name: formats.clean_text(cells[name]) for name in ("problem", "note")}
         for name, most in _LONGEST.items():
             if len(texts[name]) > most:
-                raise ValueError(f"The {_CALLED.get(name, name)} is longer than {most} characters.")
+                column = reading.HEADINGS[name]
+                raise ValueError(_("“%(column)s” is longer than %(most)s characters.", column=column, most=most))
         if texts["email"] and not re.fullmatch(EMAIL_PATTERN, texts["email"]):
-            raise ValueError(f"“{texts['email'][:60]}” is not an email address.")
+            raise ValueError(_("“%(written)s” is not an email address.", written=texts["email"][:60]))
         phone = self._phone(cells["phone"])
-        repair, says = self._repair(cells, texts) if texts["item"] or texts["problem"] else ({}, "")
+        repair, says = self._repair(cells, texts) if texts["item"] or texts["problem"] else ({}, [])
         if repair:
             repair["key"] = self.keys[line]
         customer, name, about = self._customer(line, phone, texts["name"], texts["email"])
         kind, status = ("repair", repair["status"]) if repair else ("customer", None)
         values = {"phone": phone, "name": texts["name"], "email": texts["email"], "repair": repair}
-        says = ", ".join(part for part in (says, about) if part)
-        return Fate(line, kind, customer, name, phone, texts["item"], status, says, values)
+        remarks = (*says, about) if about else (*says,)
+        return Fate(line, kind, customer, name, phone, texts["item"], status, remarks, values=values)
 
     def _phone(self, written: str) -> str:
         if not written:
-            raise ValueError("The phone number is missing: it says who the customer is.")
+            raise ValueError(_("The phone number is missing: it says who the customer is."))
         if re.search(r"\d[eE]\+?\d", written):
-            raise ValueError(f"The spreadsheet has cut the number off ({written[:20]}). Format that column as text.")
+            said = _(
+                "The spreadsheet has cut the number off (%(written)s). Format that column as text.",
+                written=written[:20],
+            )
+            raise ValueError(said)
         return formats.parse_phone(written[:60], self.shop.country)
 
     def _customer(self, line: int, phone: str, name: str, email: str) -> tuple[str, str, str]:
@@ -170,45 +177,53 @@ class _Planner:
             # Whose page one may not see, their name is not told either by pasting numbers.
             is_seen = known.id in self.seen
             if name and formats.fold(name) != formats.fold(known.name):
-                raise ValueError(
-                    f"This number belongs to {known.name if is_seen else 'a customer of another branch'}, not “{name}”."
-                )
+                if not is_seen:
+                    raise ValueError(
+                        _("This number belongs to a customer of another branch, not “%(name)s”.", name=name)
+                    )
+                whose = known.name
+                raise ValueError(_("This number belongs to %(customer)s, not “%(name)s”.", customer=whose, name=name))
             shown = known.name if is_seen else name
             if email and not known.email and phone not in self.brought:
                 self.brought[phone] = (shown, email, line)
-                return "changed", shown, "the email is added"
+                return "changed", shown, _("the email is added")
             return "known", shown, ""
         if before := self.brought.get(phone):
             if name and formats.fold(name) != formats.fold(before[0]):
-                raise ValueError(f"Line {before[2]} says that this number is {before[0]}’s, not “{name}”.")
-            return "known", before[0], f"the customer of line {before[2]}"
+                values = {"line": before[2], "customer": before[0], "name": name}
+                raise ValueError(_("Line %(line)s says that this number is %(customer)s’s, not “%(name)s”.", **values))
+            return "known", before[0], _("the customer of line %(line)s", line=before[2])
         if not name:
-            raise ValueError("The name is missing, and nobody has this number yet.")
+            raise ValueError(_("The name is missing, and nobody has this number yet."))
         self.brought[phone] = (name, email, line)
         return "new", name, ""
 
-    def _repair(self, cells: dict[str, str], texts: dict[str, str]) -> tuple[dict, str]:
+    def _repair(self, cells: dict[str, str], texts: dict[str, str]) -> tuple[dict, list[str]]:
         if cells["code"].upper() in self.codes:
-            raise ValueError(f"{cells['code'].upper()} is in this shop already.")
+            raise ValueError(_("%(code)s is in this shop already.", code=cells["code"].upper()))
         if not texts["item"]:
-            raise ValueError("The item is missing: what was brought in?")
+            raise ValueError(_("The item is missing: what was brought in?"))
         if not texts["problem"]:
-            raise ValueError("The problem is missing: what is wrong with it?")
+            raise ValueError(_("The problem is missing: what is wrong with it?"))
         branch, note = self._branch(cells["branch"]), texts["note"]
         technician, unknown = self._technician(cells["technician"], branch)
         if cells["code"]:
-            # What it was called before is what its customer will ask by.
-            note = f"{note}\nNumber before: {formats.clean_line(cells['code'])[:40]}".strip()
+            # What it was called before is what its customer will ask by. It is kept, for whoever reads the note.
+            with force_locale(self.shop.language):
+                before = _("Number before: %(code)s", code=formats.clean_line(cells["code"])[:40])
+            note = f"{note}\n{before}".strip()
         says = [branch.name] if branch is not self.branch else []
         says += [technician.name] if technician else []
-        says += [f"unassigned, because nobody there is called “{unknown}”"] if unknown else []
+        says += [_("unassigned, because nobody there is called “%(name)s”", name=unknown)] if unknown else []
         received, promised = self._received(cells["received"]), self._promised(cells["promised"])
-        estimate, country = self._estimate(cells["estimate"]), self.shop.country
+        estimate, country, zone = self._estimate(cells["estimate"]), self.shop.country, self.shop.timezone
         # As it was understood: whoever meant 4 March sees that the third of April was read.
-        says += [f"received {formats.local_date(received, self.shop.timezone, country)}"] if received else []
-        says += [f"promised {formats.full_moment(promised, self.shop.timezone, country)}"] if promised else []
+        if received:
+            says.append(_("received %(date)s", date=formats.local_date(received, zone, country)))
+        if promised:
+            says.append(_("promised %(moment)s", moment=formats.full_moment(promised, zone, country)))
         if estimate is not None:
-            says.append(f"estimate {formats.format_money(estimate, self.shop.currency, country)}")
+            says.append(_("estimate %(money)s", money=formats.format_money(estimate, self.shop.currency, country)))
         return {
             "branch_id": branch.id,
             "status": reading.status(cells["status"]),
@@ -218,7 +233,7 @@ class _Planner:
             "technician_id": technician.id if technician else None,
             "note": note,
             **{name: texts[name] for name in ("item", "problem", "serial", "accessories")},
-        }, ", ".join(says)
+        }, says
 
     def _branch(self, written: str) -> Branch:
         if not written:
@@ -226,7 +241,7 @@ class _Planner:
         names = (formats.fold(written), written.upper())
         found = [branch for branch in self.branches if formats.fold(branch.name) == names[0] or branch.code == names[1]]
         if not found:
-            raise ValueError(f"There is no branch “{written[:40]}” that you work at.")
+            raise ValueError(_("There is no branch “%(name)s” that you work at.", name=written[:40]))
         return found[0]
 
     def _technician(self, written: str, branch: Branch) -> tuple[Staff | None, str]:
@@ -238,7 +253,7 @@ class _Planner:
     def _moment(self, written: str, otherwise: time) -> datetime:
         at = reading.moment(written, self.shop.timezone, self.shop.country, at=otherwise)
         if at.year < 2000:
-            raise ValueError(f"“{written[:40]}” lies before the year 2000: is the year right?")
+            raise ValueError(_("“%(written)s” lies before the year 2000: is the year right?", written=written[:40]))
         return at
 
     def _received(self, written: str) -> datetime | None:
@@ -246,7 +261,7 @@ class _Planner:
             return None
         at = self._moment(written, _NOON)
         if at > self.now + timedelta(days=1):
-            raise ValueError("It was received on a day that is yet to come.")
+            raise ValueError(_("It was received on a day that is yet to come."))
         # Noon of today may be yet to come.
         return min(at, self.now.replace(microsecond=0)) if at > self.now else at
 
@@ -255,14 +270,14 @@ class _Planner:
             return None
         at = self._moment(written, _EVENING)
         if at > self.now + timedelta(days=5 * 366):
-            raise ValueError("The promise is more than five years ahead.")
+            raise ValueError(_("The promise is more than five years ahead."))
         return at
 
     def _estimate(self, written: str) -> int | None:
         if not written:
             return None
         if "-" in written:
-            raise ValueError("The estimate is less than nothing.")
+            raise ValueError(_("The estimate is less than nothing."))
         return formats.parse_money(re.sub(r"[^\d.,' ]", "", written).strip(), self.shop.currency)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from babel.numbers import get_currency_precision
+from flask_babel import force_locale
 from sqlalchemy import Connection, Engine, select
 
 from ..db import db
@@ -53,7 +54,10 @@ class Export:
         """All of them, the oldest first."""
         for start in range(0, len(self._ids), PAGE):
             rows = self._read(self._ids[start : start + PAGE].tolist())
-            yield [self._cells(*row[1:]) for row in rows]
+            # Whoever takes it out: headings and statuses are the same, so that the list can be read back everywhere.
+            with force_locale("en"):
+                cells = [self._cells(*row[1:]) for row in rows]
+            yield cells
 
     def _read(self, ids: list[int]) -> list:
         query = select(*_COLUMNS).select_from(Repair).join(Repair.customer).join(Repair.branch)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from ..formats import fold
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+
+from ..formats import fold, number
 from ..rules import CLOSED, Status
 from .writing import CUT, SIGNS
 
@@ -65,6 +68,10 @@ _STATUSES = {
     Status.CANCELLED: "cancelled canceled rejected abandoned notrepaired",
 }
 _NAMED = {name: status for status, names in _STATUSES.items() for name in names.split()}
+_REFUSED = {
+    Status.DELIVERED: lazy_gettext("It is delivered. Only open repairs are imported."),
+    Status.CANCELLED: lazy_gettext("It is cancelled. Only open repairs are imported."),
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class List:
 def text(data: bytes) -> str:
     """A file's letters, whichever of the usual ways they were written in."""
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError("This is a workbook. In the spreadsheet choose “Save as”, CSV, and upload that.")
+        raise ValueError(_("This is a workbook. In the spreadsheet choose “Save as”, CSV, and upload that."))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _decoded(data, "utf-16")
     # UTF-16 whose mark got lost: every other byte of Western text is a nought.
@@ -102,7 +109,7 @@ def text(data: bytes) -> str:
     if len(head) > 3 and head[0::2].count(0) > len(head) // 4:
         return _decoded(data, "utf-16-be")
     if b"\x00" in data:
-        raise ValueError("This is no text. Save the list as CSV and upload that.")
+        raise ValueError(_("This is no text. Save the list as CSV and upload that."))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -113,7 +120,7 @@ def _decoded(data: bytes, name: str) -> str:
     try:
         return data.decode(name).lstrip("\ufeff")
     except UnicodeDecodeError:
-        raise ValueError("This file breaks off in the middle of a letter. Save it as CSV once more.") from None
+        raise ValueError(_("This file breaks off in the middle of a letter. Save it as CSV once more.")) from None
 
 
 def read(written: str) -> List:
@@ -127,17 +134,21 @@ def read(written: str) -> List:
     mark = told[1] if told else max(",;\t", key=first.count)
     rows = _rows(body, mark, skipped)
     if not rows:
-        raise ValueError("This list is empty.")
+        raise ValueError(_("This list is empty."))
     fields, unknown = _headings(rows[0][1])
     if "phone" not in fields:
         raise ValueError(
-            "No column is called Phone. The first line must say what is in each column, and the phone number says who "
-            "a customer is."
+            _(
+                "No column is called %(heading)s. The first line must say what is in each column, and the phone number "
+                "says who a customer is.",
+                heading=HEADINGS["phone"],
+            )
         )
     if len(rows) == 1:
-        raise ValueError("There is nothing below the first line.")
+        raise ValueError(_("There is nothing below the first line."))
     if len(rows) - 1 > MOST_ROWS:
-        raise ValueError(f"This list has {len(rows) - 1:,} rows. Import at most {MOST_ROWS:,} at a time.")
+        counts = {"count": number(len(rows) - 1), "most": number(MOST_ROWS)}
+        raise ValueError(_("This list has %(count)s rows. Import at most %(most)s at a time.", **counts))
     return List(fields, unknown, rows[1:])
 
 
@@ -151,7 +162,7 @@ def _rows(body: str, mark: str, skipped: int) -> list[tuple[int, list[str]]]:
                 rows.append((line, row))
             line = reader.line_num + 1 + skipped
     except csv.Error:
-        raise ValueError(f"Line {line} cannot be read: is a quotation mark missing?") from None
+        raise ValueError(_("Line %(line)s cannot be read: is a quotation mark missing?", line=line)) from None
     finally:
         csv.field_size_limit(before)
     return rows
@@ -159,11 +170,11 @@ def _rows(body: str, mark: str, skipped: int) -> list[tuple[int, list[str]]]:
 
 def _headings(row: list[str]) -> tuple[dict[str, int], list[str]]:
     fields, unknown = {}, []
-    for number, heading in enumerate(row):
+    for place, heading in enumerate(row):
         name = _bare(re.sub(r"\(.*\)", "", heading))
         field = _FIELDS.get(name)
         if field and field not in fields:
-            fields[field] = number
+            fields[field] = place
         elif name and name not in IGNORED:
             unknown.append(heading.strip()[:40])
     return fields, unknown
@@ -176,15 +187,24 @@ def plain(cell: str) -> str:
 
 
 def status(written: str) -> Status:
-    """The status that a word means; received where nothing is said. Only open repairs are brought in."""
+    """The status that a word means; received where nothing is said. Only open repairs are brought in.
+
+    It may be English, or what the status is called in the language spoken now.
+    """
     if not written:
         return Status.RECEIVED
-    if (found := _NAMED.get(_bare(written))) is None:
-        labels = ", ".join(status.label for status in Status if status not in CLOSED)
-        raise ValueError(f"“{written[:40]}” is no status. Write one of: {labels}.")
+    labels = {_bare(status.label): status for status in Status}
+    if (found := _NAMED.get(_bare(written)) or labels.get(_bare(written))) is None:
+        names = ", ".join(open_labels())
+        raise ValueError(_("“%(written)s” is no status. Write one of: %(names)s.", written=written[:40], names=names))
     if found in CLOSED:
-        raise ValueError(f"It is {found.label.lower()}. Only open repairs are imported.")
+        raise ValueError(str(_REFUSED[found]))
     return found
+
+
+def open_labels() -> list[str]:
+    """What the statuses that a repair can be brought in with are called."""
+    return [status.label for status in Status if status not in CLOSED]
 
 
 _DATES = [
@@ -211,7 +231,7 @@ def moment(written: str, zone: str, country: str, *, at: time) -> datetime:
                 return here.astimezone(ZoneInfo("UTC"))
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"“{written[:40]}” is no date. Write it as 2026-11-23 or 2026-11-23 18:00.")
+    raise ValueError(_("“%(written)s” is no date. Write it as 2026-11-23 or 2026-11-23 18:00.", written=written[:40]))
 
 
 def _day(parts: dict[str, str], country: str) -> date:

@@ -1,6 +1,8 @@
 """Lists that leave the shop and lists that come into it."""
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from .. import auth
 from ..auth import me
@@ -80,14 +82,14 @@ def run():
     try:
         plan = actions.bring_in_list(listed, get_shop(), form.branch.data, by=me(), shown=form.shown.data)
     except actions.Done:
-        flash("This list is imported already.")
+        flash(_("This list is imported already."))
         return redirect(url_for("repairs.index"), 303)
     except actions.Changed as refusal:
         form.shown.data = refusal.plan.digest
         only_look()
         db.session.rollback()
         return _fates(form, refusal.plan, str(refusal)), 409
-    flash(f"Imported: {_said(plan)}.")
+    flash(_("Imported: %(what)s.", what=_said(plan)))
     return redirect(url_for("repairs.index", sort="newest"), 303)
 
 
@@ -100,7 +102,7 @@ def refused():
     if listed is None:
         return _upload(forms.UploadForm(formdata=None), form.first_error), 422
     plan = planning.plan(listed, get_shop(), form.branch.data)
-    why = {fate.line: fate.says for fate in plan.refused}
+    why = {fate.line: fate.why for fate in plan.refused}
     fields = list(listed.fields)
     rows = [[*(listed.cells(row)[name] for name in fields), why[line]] for line, row in listed.rows if line in why]
     heading = [*(reading.HEADINGS[name] for name in fields), "Why"]
@@ -128,7 +130,7 @@ def _upload(form, error: str = ""):
     _offer_branches(form)
     if request.method == "GET":
         form.branch.data = me().branch_id or form.branch.choices[0].value
-    return render_template(INDEX, form=form, error=error, most=reading.MOST_ROWS)
+    return render_template(INDEX, form=form, error=error, most=reading.MOST_ROWS, stages=reading.open_labels())
 
 
 def _fates(form, plan: planning.Plan, error: str = ""):
@@ -137,8 +139,10 @@ def _fates(form, plan: planning.Plan, error: str = ""):
 
 
 def _said(plan: planning.Plan) -> str:
-    counts = [(plan.count(kind="repair"), "repair"), (plan.count(customer="new"), "new customer")]
-    return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count) or "nothing new"
+    repairs, people = plan.count(kind="repair"), plan.count(customer="new")
+    said = [ngettext("%(num)d repair", "%(num)d repairs", repairs)] if repairs else []
+    said += [ngettext("%(num)d new customer", "%(num)d new customers", people)] if people else []
+    return ", ".join(said) or _("nothing new")
 
 
 def _csv(body, name: str) -> Response:
