@@ -44,6 +44,7 @@ from wtforms import FileField, SelectChoice, ValidationError
 from wtforms.validators import Regexp, StopValidation
 
 from . import formats, logs, rules
+from .activity.words import in_words
 from .db import only_look, trouble, utcnow
 
 csrf = CSRFProtect()
@@ -536,6 +537,7 @@ FILTERS = {
     "time": lambda at, shop: formats.local_time(at, shop.timezone, shop.country),
     "iso": formats.iso_utc,
     "from_iso": datetime.fromisoformat,
+    "in_words": in_words,
     "money": lambda minor, shop: formats.format_money(minor, shop.currency, shop.country),
     "number": formats.number,
     "phone": lambda e164, shop: formats.format_phone(e164, shop.country) if e164 else "",

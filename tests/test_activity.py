@@ -4,13 +4,19 @@ import re
 from datetime import timedelta
 
 import pytest
+from babel.support import NullTranslations
+from flask_babel import Domain
 from sqlalchemy import delete, insert, select
 
 from app.activity import queries, record
+from app.activity.words import in_words
+from app.customers import merging
 from app.db import db
-from app.models import Activity, Event
+from app.models import Activity, Branch, Event, Shop
 from app.repairs import actions
 from app.rules import DEED_GROUPS, KIND_GROUPS, Deed, Kind
+from app.shop import actions as settings
+from app.staff import actions as staff
 
 from .factories import branch, make_customer, make_repair, make_staff
 from .test_search import asked, plan, read_whole  # noqa: F401
@@ -104,6 +110,76 @@ def test_every_kind_of_event_has_words(owner, kind):
     assert "_" not in line
     if kind != Kind.REVERTED:  # Of a move that there was not.
         assert [*faults(owner.page(f"/repairs/{repair.code}"))] == []
+
+
+class Shouting(NullTranslations):
+    """Says everything in capitals, but for the names of values."""
+
+    def gettext(self, message):
+        return re.sub(r"%\(\w+\)s|[a-z]+", lambda found: found[0] if "%" in found[0] else found[0].upper(), message)
+
+    def ngettext(self, one, many, count):
+        return self.gettext(one if count == 1 else many)
+
+    ugettext, ungettext = gettext, ngettext
+
+
+# What no form changes, and so no line names.
+SILENT = {"id", "code", "created_at", "logo_height", "logo_tone", "logo_width", "next_number", "version"}
+# What an event or a line of the record keeps, and what is our own in it, in capitals.
+KEPT = [
+    (Kind.RECEIVED, "From an imported list.", "FROM AN IMPORTED LIST."),
+    (Kind.PHOTO_ADDED, "1 photo", "1 PHOTO"),
+    (
+        Kind.EDITED,
+        "item (was: a (was: b); c); technician (was: nobody)",
+        "ITEM (WAS: a (was: b); c); TECHNICIAN (WAS: NOBODY)",
+    ),
+    (
+        Kind.EDITED,
+        "problem (was: nothing\nworks); accessories (was: nothing)",
+        "PROBLEM (WAS: nothing\nworks); ACCESSORIES (WAS: NOTHING)",
+    ),
+    (Kind.EDITED, "serial number (was: item, 3)", "SERIAL NUMBER (WAS: item, 3)"),
+    (Kind.CUSTOMER_CHANGED, "Two customers were merged.", "TWO CUSTOMERS WERE MERGED."),
+    (Kind.NOTED, "name", "name"),
+    (Kind.CANCELLED, "1 photo", "1 photo"),
+    (
+        Deed.SIGN_IN_FAILED,
+        "right password, wrong code, Firefox, Windows",
+        "RIGHT PASSWORD, WRONG CODE, Firefox, Windows",
+    ),
+    (Deed.STAFF_INVITED, "Front desk", "FRONT DESK"),
+    (
+        Deed.STAFF_CHANGED,
+        "name (was: owner); role (was: Technician); branch (was: all branches)",
+        "NAME (WAS: owner); ROLE (WAS: TECHNICIAN); BRANCH (WAS: ALL BRANCHES)",
+    ),
+    (Deed.ACCESS_RESET, "by flask owner-link, on the server", "BY FLASK OWNER-LINK, ON THE SERVER"),
+    (Deed.SHOP_CHANGED, "Paper: receipt paper, terms", "PAPER: RECEIPT PAPER, TERMS"),
+    (Deed.CUSTOMER_CHANGED, "name, phone", "NAME, PHONE"),
+    (Deed.CUSTOMERS_MERGED, "2 repairs went over", "2 REPAIRS WENT OVER"),
+    (Deed.MERGE_UNDONE, "1 repair went back", "1 REPAIR WENT BACK"),
+    (Deed.IMPORTED, "1,200 repairs, 1 new customer", "1,200 REPAIRS, 1 NEW CUSTOMER"),
+    (Deed.BRANCH_ADDED, "logo", "logo"),
+    (Deed.SIGNED_IN, "Firefox, Windows", "Firefox, Windows"),
+]
+
+
+@pytest.mark.parametrize(("kind", "kept", "said"), KEPT, ids=[f"{kind}-{kept}" for kind, kept, said in KEPT])
+def test_what_is_kept_in_english_is_said_in_the_reader_s_language(app, monkeypatch, kind, kept, said):
+    assert in_words(kept, kind) == kept
+    monkeypatch.setattr(Domain, "get_translations", lambda self: Shouting())
+    assert in_words(kept, kind) == said
+
+
+def test_every_field_that_a_shop_may_change_has_words(app, shop, owner, monkeypatch):
+    names = {*actions._FIELDS.values(), *staff._FIELDS.values(), *merging.FIELDS}
+    for row in (Shop, Branch):
+        columns = {column.name for column in row.__table__.columns} - SILENT
+        names |= {settings._NAMES.get(name, name.replace("_", " ")) for name in columns}
+    monkeypatch.setattr(Domain, "get_translations", lambda self: Shouting())
+    assert [name for name in sorted(names) if in_words(name, Deed.SHOP_CHANGED) == name] == []
 
 
 def test_a_line_leads_to_whom_it_speaks_of(owner, manager, ana):

@@ -33,6 +33,7 @@ RANKS = {
     "pictures": 3,
     "online": 3,
     "activity.record": 3,
+    "activity.words": 1,
     "activity.forms": 1,
     "activity.queries": 3,
     "activity.views": 8,

@@ -3,6 +3,7 @@
 from itertools import groupby
 
 from flask import Blueprint, render_template, request
+from flask_babel import gettext as _
 
 from .. import auth, formats
 from ..models import get_shop
@@ -27,5 +28,5 @@ def index():
         stream=stream,
         days=[(day, list(lines)) for day, lines in days],
         choices=queries.choices(auth.held_to()),
-        groups=[("Repairs", KIND_GROUPS), ("The shop", DEED_GROUPS)],
+        groups=[(_("Repairs"), KIND_GROUPS), (_("The shop"), DEED_GROUPS)],
     )
