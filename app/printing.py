@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_babel import force_locale
+from flask_babel import force_locale, lazy_gettext
 from flask_babel import gettext as _
 from markupsafe import Markup
 from sqlalchemy import select
@@ -42,11 +42,11 @@ class Paper:
 RECEIPTS = (
     Paper("a4", "A4", "210 × 297 mm", 36),
     Paper("letter", "Letter", "8.5 × 11 in", 36),
-    Paper("80mm", "80\u00a0mm\u00a0roll", "thermal printer", 40),
+    Paper("80mm", lazy_gettext("80\u00a0mm\u00a0roll"), lazy_gettext("thermal printer"), 40),
 )
 LABELS = (
-    Paper("62mm", "62\u00a0mm\u00a0roll", "62 × 29 mm", 24),
-    Paper("40x30", "40\u00a0×\u00a030\u00a0mm", "small labels", 19),
+    Paper("62mm", lazy_gettext("62\u00a0mm\u00a0roll"), "62 × 29 mm", 24),
+    Paper("40x30", "40\u00a0×\u00a030\u00a0mm", lazy_gettext("small labels"), 19),
 )
 # By what is printed on them. On a receipt and a label together one chooses the receipt's; the label's is the shop's.
 PAPERS = {RECEIPT: RECEIPTS, LABEL: LABELS, BOTH: RECEIPTS}
@@ -60,17 +60,22 @@ class PaperQuery(QueryForm):
 
 
 def _field(label: str, papers: tuple[Paper, ...]) -> RadioField:
-    one_of = AnyOf([paper.name for paper in papers], message="Choose one of these.")
+    one_of = AnyOf([paper.name for paper in papers], message=lazy_gettext("Choose one of these."))
     offered = choices((paper.name, paper.label) for paper in papers)
     return RadioField(label, [one_of], choices=offered, validate_choice=False)
 
 
 class PaperForm(Form):
-    receipt_paper = _field("Receipts are printed on", RECEIPTS)
-    label_paper = _field("Labels are printed on", LABELS)
+    receipt_paper = _field(lazy_gettext("Receipts are printed on"), RECEIPTS)
+    label_paper = _field(lazy_gettext("Labels are printed on"), LABELS)
     terms = TextAreaField(
-        "Terms on the receipt",
-        [Length(max=LONGEST_TERMS, message=f"Keep the terms to {LONGEST_TERMS:,} characters: they go on one receipt.")],
+        lazy_gettext("Terms on the receipt"),
+        [
+            Length(
+                max=LONGEST_TERMS,
+                message=lazy_gettext("Keep the terms to %(max)d characters: they go on one receipt."),
+            )
+        ],
     )
 
 
@@ -127,7 +132,7 @@ def settings():
     form = PaperForm(obj=shop)
     if request.method == "POST" and form.validate():
         save_papers(shop, {name: form[name].data for name in ("receipt_paper", "label_paper", "terms")})
-        flash("Paper saved.")
+        flash(_("Paper saved."))
         return redirect(url_for(".settings"), 303)
     return render_template("printing/settings.html", form=form, papers=PAPERS), 422 if form.errors else 200
 
@@ -189,16 +194,18 @@ def _week(shop: Shop, branch: Branch) -> list[tuple[str, str]]:
 
 
 def _made_up_repair() -> Repair:
-    """A repair that is never saved, at the shop's first branch."""
+    """A repair that is never saved, at the shop's first branch; what its customer would have said in its language."""
     shop, branch = get_shop(), db.session.scalars(select(Branch).order_by(Branch.id).limit(1)).one()
+    with force_locale(shop.language):
+        accessories, problem = _("Case, charger"), _("The screen is cracked and the battery lasts half a day.")
     return Repair(
         code=f"{shop.code}-{branch.code}-R0042",
         token="A-sample-opens-nothing",  # noqa: S106 (as long as a real one, so that the QR code is as dense)
         branch=branch,
         item="iPhone 13",
         serial="356938035643809",
-        accessories="Case, charger",
-        problem="The screen is cracked and the battery lasts half a day.",
+        accessories=accessories,
+        problem=problem,
         estimate=12000,
         received_at=now(),
         promised_at=formats.pick("3_days", shop.timezone, now()),
