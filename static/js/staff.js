@@ -1,6 +1,8 @@
 // The counter's page: what HTML and htmx cannot do by themselves. Everything listens on the document, so panels may come and go.
 (() => {
   const alertBox = document.getElementById("alert");
+  // What the script says, in the language of the page.
+  const say = document.body.dataset;
 
   // Copy. The Clipboard API does not exist on plain http, which is what a shop's LAN speaks: there the selection is copied.
   async function copy(input) {
@@ -22,12 +24,13 @@
     if (!button) return;
     const done = await copy(document.querySelector(button.dataset.copy));
     const label = button.querySelector("span");
-    label.textContent = done ? "Copied" : "Press Ctrl+C";
-    button.closest("section").querySelector("[data-copied]").textContent = done ? "Copied" : "Press Control C to copy";
+    button.dataset.idle ??= label.textContent;
+    label.textContent = done ? say.copied : say.press;
+    button.closest("section").querySelector("[data-copied]").textContent = done ? say.copied : say.pressAloud;
     button.toggleAttribute("data-done", done);
     button.focus();
     setTimeout(() => {
-      label.textContent = "Copy";
+      label.textContent = button.dataset.idle;
       button.removeAttribute("data-done");
     }, 2500);
   });
@@ -177,7 +180,8 @@
     const bar = document.getElementById("bulk");
     if (!bar) return;
     bar.toggleAttribute("data-picked", ticked > 0);
-    bar.querySelector(".picked").textContent = `${ticked} selected`;
+    const picked = bar.querySelector(".picked"), isOne = new Intl.PluralRules(document.documentElement.lang).select(ticked) === "one";
+    picked.textContent = (isOne ? picked.dataset.one : picked.dataset.many).replace("#", ticked);
   }
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-pick-all]")) for (const box of boxes()) box.checked = event.target.checked;
@@ -263,9 +267,7 @@
     line.className = "alert";
     line.setAttribute("role", "alert");
     line.dataset.offline = method === "POST" ? "post" : "get";
-    line.textContent = method === "POST"
-      ? "The shop’s server does not answer. Nothing was saved; what you typed is still here."
-      : "The shop’s server does not answer. This page shows how things stood before.";
+    line.textContent = method === "POST" ? say.unsaved : say.outdated;
     alertBox.replaceChildren(line);
   });
   document.addEventListener("htmx:after:request", (event) => {
