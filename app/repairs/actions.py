@@ -1,7 +1,11 @@
-"""The verbs of the counter. Each checks the rules, makes the change and its event, and commits, last."""
+"""The verbs of the counter. Each checks the rules, makes the change and its event, and commits, last.
+
+An event keeps our own words in English, whoever did it; activity.words says them in the reader's language.
+"""
 
 from datetime import datetime, timedelta
 
+from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from .. import formats, rules
@@ -51,7 +55,7 @@ def take_in(
     # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
     branch = db.session.get(Branch, branch_id, with_for_update=True, populate_existing=True)
     if branch is None:
-        raise Refused("This branch does not exist any more.")
+        raise Refused(_("This branch does not exist any more."))
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
     _demand_there(details["technician_id"], branch)
@@ -127,7 +131,7 @@ def _new_repair(shop: Shop, branch: Branch, customer: Customer, key: str, **deta
 def _demand_there(technician_id: int | None, branch: Branch) -> None:
     technician = db.session.get(Staff, technician_id) if technician_id else None
     if technician and not technician.sees(branch.id):
-        raise WorksElsewhere(f"{technician.name} does not work at {branch.name}.")
+        raise WorksElsewhere(_("%(name)s does not work at %(branch)s.", name=technician.name, branch=branch.name))
 
 
 def advance(repair: Repair, *, by: Staff, version: int) -> None:
@@ -174,15 +178,17 @@ def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
 def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, reason: str) -> None:
     """Sets, changes or withdraws the promise. Changing one needs a reason, which the customer reads."""
     check_version(repair, version)
+    if repair.status == Status.CANCELLED:
+        raise Refused(_("A cancelled repair has nothing left to promise."))
     if repair.closed:
-        raise Refused(f"A {repair.stage.label.lower()} repair has nothing left to promise.")
+        raise Refused(_("A delivered repair has nothing left to promise."))
     # A form knows minutes; the same minute again is no change.
     if at and repair.promised_at and abs(at - repair.promised_at) < timedelta(minutes=1):
-        raise Refused("This is the time promised already.")
+        raise Refused(_("This is the time promised already."))
     if at is None and repair.promised_at is None:
-        raise Refused("There is no promise to take back.")
+        raise Refused(_("There is no promise to take back."))
     if repair.promised_at and not reason:
-        raise Refused("Give a reason: the customer was told another time.")
+        raise Refused(_("Give a reason: the customer was told another time."))
     old = formats.iso_utc(repair.promised_at) if repair.promised_at else None
     _record(repair, by, Kind.PROMISED, old=old, new=formats.iso_utc(at) if at else None, text=reason, public=True)
     repair.promised_at = at
@@ -243,7 +249,8 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
         db.session.refresh(repair, with_for_update={"of": Repair})
         check_version(repair, version)
         db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
-        _record(repair, by, Kind.PHOTO_ADDED, text=f"{len(pictures)} photo{'s' if len(pictures) > 1 else ''}")
+        count = len(pictures)
+        _record(repair, by, Kind.PHOTO_ADDED, text=f"{count} photo" if count == 1 else f"{count} photos")
         db.session.commit()
     except BaseException:
         photos.remove(*(picture.name for picture in pictures))
@@ -255,7 +262,7 @@ def remove_photo(repair: Repair, photo_id: int, *, by: Staff, version: int) -> N
     check_version(repair, version)
     photo = db.session.get(Photo, photo_id)
     if photo is None or photo.repair_id != repair.id:
-        raise Refused("This repair has no such photo.")
+        raise Refused(_("This repair has no such photo."))
     name = photo.name
     db.session.delete(photo)
     _record(repair, by, Kind.PHOTO_REMOVED)
@@ -296,7 +303,7 @@ def assign(repair: Repair, technician_id: int | None, *, by: Staff, version: int
     """Gives it to a technician, or to nobody: what the form for editing does. Raises WorksElsewhere too."""
     technician = db.session.get(Staff, technician_id) if technician_id else None
     if technician_id and (technician is None or not technician.active or technician.role not in rules.AT_THE_BENCH):
-        raise Refused("This person takes no repairs.")
+        raise Refused(_("This person takes no repairs."))
     _demand_there(technician_id, repair.branch)
     edit(
         repair,

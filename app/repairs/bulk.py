@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from .. import auth, rules
@@ -30,9 +31,9 @@ def read(picks: list[str]) -> list[tuple[str, int]]:
         if match := re.fullmatch(r"([\w-]{1,20}):(\d{1,9})", pick, re.ASCII):
             found.setdefault(match[1].upper(), int(match[2]))
     if not found:
-        raise Refused("Tick the repairs first.")
+        raise Refused(_("Tick the repairs first."))
     if len(picks) > MOST:
-        raise Refused(f"At most {MOST} repairs at once.")
+        raise Refused(_("At most %(most)s repairs at once.", most=MOST))
     return list(found.items())
 
 
@@ -65,9 +66,9 @@ def _each(picks, doing, act) -> Outcome:
         try:
             act(queries.get_repair(code, doing), version)
         except NotFound:
-            reason = "It is not there any more."
+            reason = _("It is not there any more.")
         except actions.Stale:
-            reason = "Somebody changed it meanwhile; look again."
+            reason = _("Somebody changed it meanwhile; look again.")
         except rules.Forbidden as refusal:
             auth.note_refusal(refusal)
             reason = str(refusal)

@@ -4,6 +4,8 @@ import secrets
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from flask_wtf.file import MultipleFileField
 from werkzeug.datastructures import MultiDict
 from wtforms import (
@@ -12,6 +14,7 @@ from wtforms import (
     HiddenField,
     IntegerField,
     RadioField,
+    SelectChoice,
     SelectField,
     SelectMultipleField,
     StringField,
@@ -38,16 +41,21 @@ MOST_DAYS = 365
 LAST_PAGE = 200
 
 
+def named(rows) -> list[SelectChoice]:
+    """Rows to choose from by their names, each in the direction in which it is written."""
+    return [SelectChoice(row.id, row.name, {"dir": "auto"}) for row in rows]
+
+
 class PromiseFields:
     """Until when it is promised: a quick pick, or a date and time of one's own."""
 
-    promise_pick = RadioField("Promised for", choices=[], default="none")
-    promise_at = StringField("Date and time")
+    promise_pick = RadioField(lazy_gettext("Promised for"), choices=[], default="none")
+    promise_at = StringField(lazy_gettext("Date and time"))
 
-    def offer_picks(self, shop: Shop, now: datetime, *, none: str) -> None:
-        """Sets the choices: today's only while it lies ahead. none: what no promise is called."""
+    def offer_picks(self, shop: Shop, now: datetime) -> None:
+        """Sets the choices: today's only while it lies ahead."""
         picks = [(name, label) for name, label in formats.PICKS.items() if formats.pick(name, shop.timezone, now) > now]
-        self.promise_pick.choices = choices([("none", none), *picks, ("custom", "Pick a time")])
+        self.promise_pick.choices = choices([("none", _("No promise")), *picks, ("custom", _("Pick a time"))])
 
     def validate_promise_at(self, field):
         if self.promise_pick.data == "custom":
@@ -56,9 +64,9 @@ class PromiseFields:
             except ValueError as problem:
                 raise ValidationError(str(problem)) from None
             if at <= utcnow():
-                raise ValidationError("This time has passed. Promise a time ahead.")
+                raise ValidationError(_("This time has passed. Promise a time ahead."))
             if at.year > utcnow().year + 5:
-                raise ValidationError("This is more than five years ahead.")
+                raise ValidationError(_("This is more than five years ahead."))
 
     def promised_at(self, shop: Shop) -> datetime | None:
         """The moment promised, in UTC; None for no promise."""
@@ -72,19 +80,19 @@ class PromiseFields:
 class ItemFields:
     """What was left with the shop, and who sees to it."""
 
-    item = StringField("Item", [Needed("What was brought in?"), Length(max=120)])
-    problem = TextAreaField("Problem", [Needed("What is wrong with it?"), Length(max=2000)])
-    serial = StringField("Serial number or IMEI", [Length(max=80)])
-    accessories = StringField("Left with it", [Length(max=200)])
-    technician = SelectField("Technician", coerce=int, default=0)
+    item = StringField(lazy_gettext("Item"), [Needed(lazy_gettext("What was brought in?")), Length(max=120)])
+    problem = TextAreaField(lazy_gettext("Problem"), [Needed(lazy_gettext("What is wrong with it?")), Length(max=2000)])
+    serial = StringField(lazy_gettext("Serial number or IMEI"), [Length(max=80)])
+    accessories = StringField(lazy_gettext("Left with it"), [Length(max=200)])
+    technician = SelectField(lazy_gettext("Technician"), coerce=int, default=0)
     estimate = StringField(
-        "Price estimate",
+        lazy_gettext("Price estimate"),
         [Optional(), Length(max=20), Checked(lambda text: formats.parse_money(text, get_shop().currency))],
     )
 
     def offer_technicians(self, staff) -> None:
         """Sets the choices: nobody yet, and each of staff."""
-        self.technician.choices = choices([(0, "Nobody yet"), *((person.id, person.name) for person in staff)])
+        self.technician.choices = [*choices([(0, _("Nobody yet"))]), *named(staff)]
 
     def details(self, shop: Shop) -> dict:
         """The fields as a repair keeps them."""
@@ -100,18 +108,18 @@ class ItemFields:
 
 class IntakeForm(ItemFields, PromiseFields, Form):
     phone = TelField(
-        "Phone",
+        lazy_gettext("Phone"),
         [
-            Needed("The phone number comes first: it says who the customer is."),
+            Needed(lazy_gettext("The phone number comes first: it says who the customer is.")),
             Checked(lambda text: formats.parse_phone(text, get_shop().country)),
         ],
     )
-    name = StringField("Name", [Length(max=120)])
+    name = StringField(lazy_gettext("Name"), [Length(max=120)])
     # The name typed before the number turned out to be somebody else's: good again once the number is corrected.
     other_name = HiddenField(filters=[formats.clean_line], validators=[Length(max=120)])
-    email = EmailField("Email", [Optional(), Length(max=254), EMAIL])
-    note = TextAreaField("Internal note", [Length(max=2000)])
-    branch = SelectField("Branch", coerce=int)
+    email = EmailField(lazy_gettext("Email"), [Optional(), Length(max=254), EMAIL])
+    note = TextAreaField(lazy_gettext("Internal note"), [Length(max=2000)])
+    branch = SelectField(lazy_gettext("Branch"), coerce=int)
     # Which button was pressed: "receipt", "label" and "both" go on to the printer.
     then = StringField()
     key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
@@ -148,30 +156,30 @@ class VersionForm(Form):
 
 
 class JumpForm(VersionForm):
-    to = SelectField("Jump to", choices=choices((status.value, status.label) for status in Status))
+    to = SelectField(lazy_gettext("Jump to"), choices=choices(rules.LABELS.items()))
 
 
 class RevertForm(VersionForm):
-    reason = StringField("Reason", [Length(max=500)])
+    reason = StringField(lazy_gettext("Reason"), [Length(max=500)])
 
 
 class CancelForm(VersionForm):
-    reason = StringField("Reason", [Length(max=500)])
-    public = BooleanField("The customer sees the reason")
+    reason = StringField(lazy_gettext("Reason"), [Length(max=500)])
+    public = BooleanField(lazy_gettext("The customer sees the reason"))
 
 
 class PromiseForm(PromiseFields, VersionForm):
-    reason = StringField("Reason for the customer", [Length(max=500)])
+    reason = StringField(lazy_gettext("Reason for the customer"), [Length(max=500)])
 
 
 class TextForm(VersionForm):
     """A note or an update."""
 
-    text = TextAreaField("Text", [Needed("Write something first."), Length(max=2000)])
+    text = TextAreaField(lazy_gettext("Text"), [Needed(lazy_gettext("Write something first.")), Length(max=2000)])
 
 
 class PhotosForm(VersionForm):
-    photos = MultipleFileField("Photos", [Needed("Choose a photo first.")])
+    photos = MultipleFileField(lazy_gettext("Photos"), [Needed(lazy_gettext("Choose a photo first."))])
 
 
 class HistoryQuery(QueryForm):
@@ -260,5 +268,5 @@ class BulkForm(Form):
 
 
 class SaveFilterForm(Form):
-    name = StringField("Name", [Needed("Give this view a name."), Length(max=40)])
+    name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("Give this view a name.")), Length(max=40)])
     query = HiddenField()

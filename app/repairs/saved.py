@@ -1,6 +1,7 @@
 """Views of the board that somebody goes back to: kept, and taken away again. Each person has their own."""
 
 from flask import abort
+from flask_babel import gettext as _
 from sqlalchemy import select
 
 from ..db import db
@@ -19,7 +20,7 @@ def keep(name: str, query: str, *, by: Staff) -> None:
     same = next((saved for saved in kept if saved.name.casefold() == name.casefold()), None)
     if same is None:
         if len(kept) >= MOST:
-            raise Refused(f"There are {MOST} saved views already. Remove one first.")
+            raise Refused(_("There are %(most)s saved views already. Remove one first.", most=MOST))
         db.session.add(SavedFilter(staff_id=by.id, name=name, query=query))
     else:
         same.name, same.query = name, query

@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext, ngettext
 
 from .. import auth, formats, rules, sharing
 from ..auth import me
@@ -12,7 +13,7 @@ from ..customers import queries as known_customers
 from ..db import db, only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
-from ..web import choices, now, only_looks, refuse, respond, takes_files, wants_panel
+from ..web import now, only_looks, refuse, respond, takes_files, wants_panel
 from . import actions, bulk, forms, photos, queries, saved, scanning
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
@@ -46,7 +47,7 @@ def find():
     if repair := queries.meant(typed):
         return redirect(url_for(".show", code=repair.code), 303)
     if scanning.is_address(typed):
-        flash("No repair here has this link or address.")
+        flash(_("No repair here has this link or address."))
         return redirect(url_for(".index", **wanted.query(q="")), 303)
     return redirect(url_for(".index", **wanted.query()), 303)
 
@@ -61,20 +62,24 @@ def move_many():
     try:
         picks = bulk.read(form.pick.data)
         if form.do.data == "next":
-            outcome, what = bulk.step(picks), "moved on"
+            outcome = bulk.step(picks)
+            said = ngettext("%(num)d repair moved on.", "%(num)d repairs moved on.", outcome.done)
         elif form.do.data == "assign":
             if not form.validate():
-                raise Refused("Choose a technician first, or nobody.")
-            outcome, what = bulk.assign(picks, form.to.data or None), "assigned"
+                raise Refused(_("Choose a technician first, or nobody."))
+            outcome = bulk.assign(picks, form.to.data or None)
+            said = ngettext("%(num)d repair assigned.", "%(num)d repairs assigned.", outcome.done)
         else:
-            raise Refused("Press one of the buttons.")
+            raise Refused(_("Press one of the buttons."))
     except Refused as refusal:
         error, status = str(refusal), 422
     else:
         refused, status = outcome.refused, 422 if outcome.refused else 200
-        said = f"{outcome.done} {'repair' if outcome.done == 1 else 'repairs'} {what}." if outcome.done else ""
+        said = said if outcome.done else ""
     only_look()
-    ticked = {code for code, _ in refused} or ({pick.partition(":")[0] for pick in form.pick.data} if error else set())
+    ticked = {code for code, reason in refused} or (
+        {pick.partition(":")[0] for pick in form.pick.data} if error else set()
+    )
     values = {"error": error, "refused": refused, "done": said, "ticked": ticked}
     panel, also = "repairs/_bulk.html", ("repairs/_board.html",)
     if status == 200:
@@ -95,7 +100,7 @@ def save_view():
         except Refused as refusal:
             form.name.errors = [str(refusal)]
         else:
-            flash(f"“{form.name.data}” is kept under Views and lists.")
+            flash(_("“%(view)s” is kept under Views and lists.", view=form.name.data))
             return redirect(url_for(".index", **wanted.query()), 303)
     db.session.rollback()
     return render_template("repairs/index.html", **_board_values(wanted, save_form=form)), 422
@@ -106,7 +111,7 @@ def remove_view(saved_id):
     """Takes a saved view away."""
     auth.demand("repairs.view")
     wanted = forms.BoardFilter.of(request.form.get("query", ""), auth.held_to())
-    flash(f"“{saved.remove(saved_id, by=me())}” is gone.")
+    flash(_("“%(view)s” is gone.", view=saved.remove(saved_id, by=me())))
     return redirect(url_for(".index", **wanted.query()), 303)
 
 
@@ -138,8 +143,8 @@ def new():
     auth.demand("repairs.take_in")
     shop, form = get_shop(), forms.IntakeForm()
     form.offer_technicians(queries.technicians(auth.held_to()))
-    form.offer_picks(shop, now(), none="No promise")
-    form.branch.choices = choices((branch.id, branch.name) for branch in queries.branches())
+    form.offer_picks(shop, now())
+    form.branch.choices = forms.named(queries.branches())
     if request.method != "POST":
         form.branch.data = me().branch_id or form.branch.choices[0].value
         return _intake(form)
@@ -153,15 +158,19 @@ def new():
         except customers.PhoneTaken as refusal:
             name = refusal.customer.name
             form.phone.errors = [
-                f"This number belongs to {name}, not “{form.name.data}”. "
-                f"Save again to use {name}, or correct the number."
+                _(
+                    "This number belongs to %(name)s, not “%(other)s”. Save again to use %(name)s, or correct the "
+                    "number.",
+                    name=name,
+                    other=form.name.data,
+                )
             ]
         except actions.WorksElsewhere as refusal:
             form.technician.errors = [str(refusal)]
         except Refused as refusal:
             form.branch.errors = [str(refusal)]
         else:
-            flash(f"{repair.code} is taken in.")
+            flash(_("%(code)s is taken in.", code=repair.code))
             if form.then.data in PAPER:
                 return redirect(url_for(f"printing.{form.then.data}", code=repair.code, print="now"), 303)
             return redirect(url_for(".show", code=repair.code), 303)
@@ -235,7 +244,7 @@ def edit(code):
             actions.check_version(repair, form.version.data)
             if form.validate():
                 actions.edit(repair, by=me(), version=form.version.data, **form.details(shop))
-                flash("Saved.")
+                flash(_("Saved."))
                 return redirect(url_for(".show", code=repair.code), 303)
             status = 422
         except actions.Stale:
@@ -296,7 +305,7 @@ def cancel(code):
 def promise(code):
     """Sets, changes or withdraws the promise."""
     form, shop = forms.PromiseForm(), get_shop()
-    form.offer_picks(shop, now(), none="No promise")
+    form.offer_picks(shop, now())
     return _change(
         code,
         "repairs.promise",
@@ -355,12 +364,12 @@ _PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, PHOTOS, HISTORY)
 # Which other panels a change shows in, beside its own and the history.
 _ALSO = {STATUS: (PROMISE, CARD), PROMISE: (STATUS,)}
 _SAID = {
-    actions.promise: "Promise saved.",
-    actions.add_note: "Note added.",
-    actions.add_update: "The customer can read it now.",
-    actions.replace_link: "New link made.",
-    actions.add_photos: "Photos added.",
-    actions.remove_photo: "Photo removed.",
+    actions.promise: lazy_gettext("Promise saved."),
+    actions.add_note: lazy_gettext("Note added."),
+    actions.add_update: lazy_gettext("The customer can read it now."),
+    actions.replace_link: lazy_gettext("New link made."),
+    actions.add_photos: lazy_gettext("Photos added."),
+    actions.remove_photo: lazy_gettext("Photo removed."),
 }
 
 
@@ -380,8 +389,7 @@ def _change(code, doing, form, panel, action, values=dict):
             error, status = form.first_error, 422
     except actions.Stale:
         # Somebody changed something: every panel shows how it stands, the form's own keeps what was typed.
-        kept = "no photo was added or removed" if panel == PHOTOS else "what you typed is still here"
-        error, status = _who_was_faster(repair, kept), 409
+        error, status = _who_was_faster(repair, typed=panel != PHOTOS), 409
         also = tuple(other for other in _PANELS if other != panel)
     except rules.Forbidden as refusal:
         auth.note_refusal(refusal)
@@ -394,16 +402,25 @@ def _change(code, doing, form, panel, action, values=dict):
         stem = panel.split("/_")[1].removesuffix(".html")
         failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
         return refuse(panel, PAGE, status=status, also=also, **_page_values(repair, form, failed))
-    said = _SAID.get(action) or f"Now {repair.stage.label}."
+    said = str(_SAID.get(action, "")) or _("Now %(status)s.", status=repair.stage.label)
     return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_page_values(repair))
 
 
-def _who_was_faster(repair: Repair, kept: str = "what you typed is still here") -> str:
-    last = queries.history(repair)[-1]
-    who = last.staff.name if last.staff else "Somebody"
-    shop = get_shop()
-    when = formats.local_time(last.at, shop.timezone, shop.country)
-    return f"{who} changed this repair at {when}. This is how it stands now; {kept}."
+_FASTER = {
+    True: lazy_gettext(
+        "%(who)s changed this repair at %(time)s. This is how it stands now; what you typed is still here."
+    ),
+    False: lazy_gettext(
+        "%(who)s changed this repair at %(time)s. This is how it stands now; no photo was added or removed."
+    ),
+}
+
+
+def _who_was_faster(repair: Repair, *, typed: bool = True) -> str:
+    """What to say to whoever was slower. typed: whether they had typed something, which is still there."""
+    last, shop = queries.history(repair)[-1], get_shop()
+    who = last.staff.name if last.staff else _("Somebody")
+    return _FASTER[typed] % {"who": who, "time": formats.local_time(last.at, shop.timezone, shop.country)}
 
 
 def _page_values(repair: Repair, form=None, failed=None) -> dict:
@@ -414,7 +431,7 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
     shop, events, role = get_shop(), queries.history(repair), Role(me().role)
     pictures = queries.photos(repair)
     promise_form = form if isinstance(form, forms.PromiseForm) else forms.PromiseForm(formdata=None)
-    promise_form.offer_picks(shop, now(), none="No promise")
+    promise_form.offer_picks(shop, now())
     if promise_form is not form and repair.promised_at:
         # Whoever changes a promise begins with the one that was given.
         promise_form.promise_at.data = formats.to_local_input(repair.promised_at, shop.timezone)
