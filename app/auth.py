@@ -9,6 +9,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext, refresh
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -99,6 +101,8 @@ def sign_in(staff: Staff) -> None:
     _clear_session(keep_forms="_user_id" in session or "was_signed_in" in session)
     session.permanent = True
     login_user(_SignedIn(secret, row))
+    # What is said from here on is in their language, not the browser's.
+    refresh()
     log.info("staff %s signed in from %s", who, visitor())
 
 
@@ -236,18 +240,18 @@ def local_path(target: str | None) -> str:
 
 
 class LoginForm(Form):
-    email = EmailField("Email", [Needed("Type your email address.")])
-    password = PasswordField("Password", [Needed("Type your password.")])
+    email = EmailField(lazy_gettext("Email"), [Needed(lazy_gettext("Type your email address."))])
+    password = PasswordField(lazy_gettext("Password"), [Needed(lazy_gettext("Type your password."))])
     next = HiddenField()
 
 
 class CodeForm(Form):
-    code = StringField("Code from your app")
-    recovery = StringField("Recovery code")
+    code = StringField(lazy_gettext("Code from your app"))
+    recovery = StringField(lazy_gettext("Recovery code"))
 
     def validate_code(self, field):
         if not field.data and not self.recovery.data:
-            raise ValidationError("Type the six digits that your app shows.")
+            raise ValidationError(_("Type the six digits that your app shows."))
 
 
 def _email() -> str:
@@ -312,21 +316,36 @@ def login():
         log.warning("wrong email or password from %s", visitor())
         # Whoever it was meant to be or not, it takes as long.
         _note_failure(staff_id, "wrong password")
-        form.password.errors = ["Email or password is wrong."]
+        form.password.errors = [_("Email or password is wrong.")]
         return render_template("auth/login.html", form=form), 422
     _give_back_try()
     # Read anew and locked: whoever was deactivated or given a new link in the meantime stays outside.
     staff = db.session.get(Staff, staff_id, with_for_update={"key_share": True})
     if staff is None or not staff.active or staff.password_hash != password_hash:
-        form.password.errors = ["Email or password is wrong."]
+        form.password.errors = [_("Email or password is wrong.")]
         return render_template("auth/login.html", form=form), 422
     return let_in(staff, then=form.next.data)
+
+
+# What the record says of a sign-in that failed. It keeps it in English.
+_FAILURES = {
+    "wrong password": lazy_gettext("wrong password"),
+    "right password, wrong code": lazy_gettext("right password, wrong code"),
+}
 
 
 def _note_failure(staff_id: int | None, what: str) -> None:
     text = ", ".join(filter(None, (what, _browser())))
     record.note(Deed.SIGN_IN_FAILED, by=None, subject=db.session.get(Staff, staff_id or 0), text=text)
     db.session.commit()
+
+
+def failure(text: str) -> tuple[str, str]:
+    """What was wrong, and the browser if it was known: of what the record says of a sign-in that failed."""
+    for kept, said in _FAILURES.items():
+        if text == kept or text.startswith(f"{kept}, "):
+            return str(said), text[len(kept) :].removeprefix(", ")
+    return "", text
 
 
 def let_in(staff: Staff, *, then: str | None = None, said: str = ""):
@@ -395,8 +414,8 @@ def ask_code():
     return render_template("auth/code.html", form=form), 422 if form.errors else 200
 
 
-_WRONG = "This is not the code that your app shows now. Each works once: wait for the next one."
-_NOT_ONE = "This is not one of your recovery codes that are left."
+_WRONG = lazy_gettext("This is not the code that your app shows now. Each works once: wait for the next one.")
+_NOT_ONE = lazy_gettext("This is not one of your recovery codes that are left.")
 
 
 def _halfway() -> Staff | None:
@@ -416,7 +435,7 @@ def logout():
     log.info("staff %s signed out", current_user.row.staff_id)
     db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     db.session.commit()
-    return show_out("You are signed out.")
+    return show_out(_("You are signed out."))
 
 
 def show_out(said: str):

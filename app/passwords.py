@@ -9,6 +9,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from flask import current_app
+from flask_babel import gettext as _
 
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
@@ -49,9 +50,14 @@ def check_password(password: str, *known: str) -> None:
     https://pages.nist.gov/800-63-3/sp800-63b.html#memsecret
     """
     if len(password) < SHORTEST_PASSWORD:
-        raise ValueError(f"Use {SHORTEST_PASSWORD} characters or more. A few words in a row are easy to keep in mind.")
+        raise ValueError(
+            _(
+                "Use %(least)s characters or more. A few words in a row are easy to keep in mind.",
+                least=SHORTEST_PASSWORD,
+            )
+        )
     if len(password) > LONGEST_PASSWORD:
-        raise ValueError(f"Use {LONGEST_PASSWORD} characters or fewer.")
+        raise ValueError(_("Use %(most)s characters or fewer.", most=LONGEST_PASSWORD))
     plain = password.casefold()
     whole, stems = _common_passwords()
     stem = re.sub(r"[\W\d_]", "", plain)
@@ -61,7 +67,7 @@ def check_password(password: str, *known: str) -> None:
     names = {_letters(word) for text in known for word in (text, text.partition("@")[0])}
     personal = any(len(name) > 3 and name in letters and len(letters) - len(name) < 6 for name in names)
     if plain in whole or stem in stems or repeated or row or personal or len(set(plain)) < 5:
-        raise ValueError("This password is one of the first that others would try. Choose another.")
+        raise ValueError(_("This password is one of the first that others would try. Choose another."))
 
 
 def _letters(text: str) -> str:
