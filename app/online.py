@@ -10,6 +10,7 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, build_opener
 
 from flask import Flask
+from flask_babel import gettext as _
 
 from . import formats
 
@@ -67,25 +68,25 @@ def _is_signed_here(app: Flask, cookie: str) -> bool:
 
 def _refused(problem: HTTPError) -> Answer:
     if problem.code not in {301, 302, 303, 307, 308}:
-        return Answer(Found.OTHER, f"error {problem.code}")
-    scheme, _, rest = problem.headers.get("Location", "").partition("://")
+        return Answer(Found.OTHER, _("error %(code)s", code=problem.code))
+    scheme, slashes, rest = problem.headers.get("Location", "").partition("://")
     try:
-        return Answer(Found.ELSEWHERE, formats.parse_address(f"{scheme}://{rest.partition('/')[0]}"))
+        return Answer(Found.ELSEWHERE, formats.parse_address(f"{scheme}{slashes}{rest.partition('/')[0]}"))
     except ValueError:
-        return Answer(Found.OTHER, f"error {problem.code}")
+        return Answer(Found.OTHER, _("error %(code)s", code=problem.code))
 
 
 def _why(problem: Exception, patience: float) -> str:
     """The gist of a failure, in words for the owner of a shop."""
     cause = getattr(problem, "reason", problem)
     if isinstance(cause, socket.gaierror):
-        return "the internet knows no such name"
+        return _("the internet knows no such name")
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not one that browsers trust ({cause.verify_message})"
+        return _("its certificate is not one that browsers trust (%(why)s)", why=cause.verify_message)
     if isinstance(cause, ssl.SSLError):
-        return "it does not speak https"
+        return _("it does not speak https")
     if isinstance(cause, TimeoutError):
-        return f"no answer within {patience:g} seconds"
+        return _("no answer within %(seconds)s seconds", seconds=f"{patience:g}")
     if isinstance(cause, ConnectionRefusedError):
-        return "nothing listens there"
+        return _("nothing listens there")
     return (str(getattr(cause, "strerror", "") or cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")

@@ -5,6 +5,7 @@ import threading
 import warnings
 from pathlib import Path
 
+from flask_babel import gettext as _
 from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from .rules import Refused
@@ -28,14 +29,19 @@ def read(upload, *, most_bytes: int, side: int) -> Image.Image:
     In RGB, or in RGBA where some of it is transparent. Raises Refused. To be called by whoever holds one_at_a_time.
     """
     # The name is only told to whoever sent it; it names no file of ours.
-    called = f"“{Path(upload.filename or 'The file').name[:60]}”"
+    called = Path(upload.filename or _("The file")).name[:60]
     if upload.stream.seek(0, os.SEEK_END) > most_bytes:
-        raise Refused(f"{called} is larger than {most_bytes // 1024**2} MB.")
+        raise Refused(_("“%(file)s” is larger than %(most)s MB.", file=called, most=most_bytes // 1024**2))
     upload.stream.seek(0)
     head = upload.stream.read(12)
     upload.stream.seek(0)
     if head[4:8] == b"ftyp" and head[8:] in _HEIC:
-        raise Refused(f"{called} is a HEIC picture, which not every browser shows. Save it as JPEG and send that.")
+        raise Refused(
+            _(
+                "“%(file)s” is a HEIC picture, which not every browser shows. Save it as JPEG and send that.",
+                file=called,
+            )
+        )
     try:
         with Image.open(upload.stream, formats=_FORMATS) as image:
             if image.mode not in {"RGB", "L"}:
@@ -48,12 +54,17 @@ def read(upload, *, most_bytes: int, side: int) -> Image.Image:
             pixels.paste(image)
             return pixels
     except UnidentifiedImageError:
-        raise Refused(f"{called} is not a picture that can be read. Send JPEG, PNG or WebP.") from None
+        raise Refused(_("“%(file)s” is not a picture that can be read. Send JPEG, PNG or WebP.", file=called)) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise Refused(f"{called} has more than {MOST_PIXELS // 10**6} megapixels. Make it smaller first.") from None
+        most = MOST_PIXELS // 10**6
+        raise Refused(
+            _("“%(file)s” has more than %(most)s megapixels. Make it smaller first.", file=called, most=most)
+        ) from None
     except Exception:
         # What a damaged file makes Pillow raise has no end: OSError, SyntaxError, ValueError, struct.error, ...
-        raise Refused(f"{called} is damaged. Take the picture once more, or send another copy of it.") from None
+        raise Refused(
+            _("“%(file)s” is damaged. Take the picture once more, or send another copy of it.", file=called)
+        ) from None
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -29,7 +29,7 @@ def open_shop(form: SetupForm) -> Staff:
     return owner
 
 
-# The names of what may be changed, as the record says them.
+# The names of what may be changed, as the record keeps them: in English, whoever changed it.
 _NAMES = {
     "whatsapp": "WhatsApp number",
     "timezone": "time zone",

@@ -2,6 +2,8 @@
 
 import re
 
+from flask_babel import force_locale, lazy_gettext
+from flask_babel import gettext as _
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
@@ -26,7 +28,7 @@ from ..rules import Status
 from ..web import EMAIL, Checked, Form, Needed, choices
 from . import preview
 
-CODE_HINT = "Two capital letters, such as MN."
+CODE_HINT = lazy_gettext("Two capital letters, such as MN.")
 USUAL_WEEK = [[["09:00", "18:00"]]] * 5 + [[], []]
 
 
@@ -48,22 +50,23 @@ def _code(form, field):
 
 def _zone(form, field):
     if field.data not in formats.timezones():
-        raise ValidationError("Choose a time zone from the list, such as Europe/Lisbon.")
+        raise ValidationError(_("Choose a time zone from the list, such as Europe/Lisbon."))
 
 
 class ShopFields:
     """What set-up asks about the shop, and its settings change."""
 
-    name = StringField("Shop name", [Needed("What is the shop called?"), Length(max=80)])
-    country = SelectField("Country")
-    timezone = StringField("Time zone", [Needed("Which time zone is the shop in?"), _zone])
-    currency = SelectField("Currency")
-    language = SelectField("Language", choices=choices(language.native_names()), default="en")
-    phone = TelField("Phone", [Needed("Customers call this number."), _phone])
-    whatsapp = TelField("WhatsApp number", [_phone])
-    address = TextAreaField("Address", [Length(max=300)])
+    name = StringField(lazy_gettext("Shop name"), [Needed(lazy_gettext("What is the shop called?")), Length(max=80)])
+    country = SelectField(lazy_gettext("Country"))
+    timezone = StringField(lazy_gettext("Time zone"), [Needed(lazy_gettext("Which time zone is the shop in?")), _zone])
+    currency = SelectField(lazy_gettext("Currency"))
+    language = SelectField(lazy_gettext("Language"), choices=choices(language.native_names()), default="en")
+    phone = TelField(lazy_gettext("Phone"), [Needed(lazy_gettext("Customers call this number.")), _phone])
+    whatsapp = TelField(lazy_gettext("WhatsApp number"), [_phone])
+    address = TextAreaField(lazy_gettext("Address"), [Length(max=300)])
     public_url = URLField(
-        "Public address", [Needed("Customers' links begin with it."), Length(max=200), Checked(formats.parse_address)]
+        lazy_gettext("Public address"),
+        [Needed(lazy_gettext("Customers' links begin with it.")), Length(max=200), Checked(formats.parse_address)],
     )
 
     def offer_choices(self) -> None:
@@ -88,13 +91,19 @@ class ShopFields:
 
 
 class SetupForm(ShopFields, Form):
-    setup_code = StringField("Set-up code", [Needed("The server printed it when it started.")])
-    code = StringField("Shop code", [Needed(CODE_HINT), _code])
-    branch_name = StringField("First branch", [Needed("A shop has at least one branch."), Length(max=80)])
-    branch_code = StringField("Branch code", [Needed(CODE_HINT), _code])
-    owner_name = StringField("Your name", [Needed("What is your name?"), Length(max=80)])
-    email = EmailField("Your email", [Needed("You sign in with it."), Length(max=254), EMAIL])
-    password = PasswordField("Password", [Needed("Choose a password.")])
+    setup_code = StringField(
+        lazy_gettext("Set-up code"), [Needed(lazy_gettext("The server printed it when it started."))]
+    )
+    code = StringField(lazy_gettext("Shop code"), [Needed(CODE_HINT), _code])
+    branch_name = StringField(
+        lazy_gettext("First branch"), [Needed(lazy_gettext("A shop has at least one branch.")), Length(max=80)]
+    )
+    branch_code = StringField(lazy_gettext("Branch code"), [Needed(CODE_HINT), _code])
+    owner_name = StringField(lazy_gettext("Your name"), [Needed(lazy_gettext("What is your name?")), Length(max=80)])
+    email = EmailField(
+        lazy_gettext("Your email"), [Needed(lazy_gettext("You sign in with it.")), Length(max=254), EMAIL]
+    )
+    password = PasswordField(lazy_gettext("Password"), [Needed(lazy_gettext("Choose a password."))])
 
     def validate_password(self, field):
         try:
@@ -105,24 +114,33 @@ class SetupForm(ShopFields, Form):
 
 class ShopForm(ShopFields, Form):
     link_days = IntegerField(
-        "Days until links end",
-        [InputRequired("How many days? 0 means never."), NumberRange(0, 3650, "From 0 (never) to 3650 days.")],
+        lazy_gettext("Days until links end"),
+        [
+            InputRequired(lazy_gettext("How many days? 0 means never.")),
+            NumberRange(0, 3650, lazy_gettext("From 0 (never) to 3650 days.")),
+        ],
     )
 
 
 DETAIL_LABELS = {
-    "item": "Item",
-    "problem": "Problem",
-    "received": "Date received",
-    "branch": "Branch",
-    "hours": "Opening hours",
-    "address": "Address",
+    "item": lazy_gettext("Item"),
+    "problem": lazy_gettext("Problem"),
+    "received": lazy_gettext("Date received"),
+    "branch": lazy_gettext("Branch"),
+    "hours": lazy_gettext("Opening hours"),
+    "address": lazy_gettext("Address"),
 }
+
+
+def our_sentences() -> dict[Status, str]:
+    """What customers read where the shop says nothing of its own, in its language."""
+    with force_locale(get_shop().language):
+        return {status: str(sentence) for status, sentence in rules.SENTENCES.items()}
 
 
 def _sentence(status: Status) -> StringField:
     # One line, however many it is wrapped to.
-    return StringField(status.label, [Length(max=200)], widget=TextArea())
+    return StringField(rules.LABELS[status], [Length(max=200)], widget=TextArea())
 
 
 class PageForm(Form):
@@ -137,13 +155,13 @@ class PageForm(Form):
     delivered = _sentence(Status.DELIVERED)
     cancelled = _sentence(Status.CANCELLED)
     show = SelectMultipleField(
-        "Details",
+        lazy_gettext("Details"),
         choices=choices((name, DETAIL_LABELS[name]) for name in rules.DETAILS),
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
     )
     # Whose sentence is to be ours again: the button by it.
-    default = SelectField(choices=choices([("", ""), *((status.value, status.label) for status in Status)]), default="")
+    default = SelectField(choices=choices([("", ""), *((status.value, status.value) for status in Status)]), default="")
 
     def show_shop(self, shop: Shop) -> None:
         """Fills in the page as it is kept."""
@@ -158,16 +176,16 @@ class PageForm(Form):
 
     def details(self) -> dict:
         """The fields as the shop keeps them: what differs from ours, and what is left out."""
-        typed = {status.value: self[status].data for status in Status}
+        typed, ours = {status.value: self[status].data for status in Status}, our_sentences()
         return {
-            "sentences": {name: text for name, text in typed.items() if text and text != rules.SENTENCES[Status(name)]},
+            "sentences": {name: text for name, text in typed.items() if text and text != ours[Status(name)]},
             "hidden": [name for name in rules.DETAILS if name not in (self.show.data or [])],
         }
 
 
 class LogoForm(Form):
     # Flask-WTF's field takes files alone: a text of that name is none.
-    logo = FileField("Logo", [Needed("Choose a picture first.")])
+    logo = FileField(lazy_gettext("Logo"), [Needed(lazy_gettext("Choose a picture first."))])
 
 
 class PreviewForm(Form):
@@ -223,21 +241,23 @@ class DayForm(Form):
 
 
 _MISSING = {
-    "opens": "When does it open?",
-    "closes": "When does it close?",
-    "pauses": "When does the break begin?",
-    "resumes": "When does the break end?",
+    "opens": lazy_gettext("When does it open?"),
+    "closes": lazy_gettext("When does it close?"),
+    "pauses": lazy_gettext("When does the break begin?"),
+    "resumes": lazy_gettext("When does the break end?"),
 }
 
 
 class BranchForm(Form):
-    name = StringField("Branch name", [Needed("What is the branch called?"), Length(max=80)])
-    code = StringField("Branch code", [Optional(), _code])
-    phone = TelField("Phone", [_phone])
-    whatsapp = TelField("WhatsApp number", [_phone])
-    address = TextAreaField("Address", [Length(max=300)])
-    has_hours = BooleanField("Show opening hours to customers")
-    has_break = BooleanField("Closed for a break at midday")
+    name = StringField(
+        lazy_gettext("Branch name"), [Needed(lazy_gettext("What is the branch called?")), Length(max=80)]
+    )
+    code = StringField(lazy_gettext("Branch code"), [Optional(), _code])
+    phone = TelField(lazy_gettext("Phone"), [_phone])
+    whatsapp = TelField(lazy_gettext("WhatsApp number"), [_phone])
+    address = TextAreaField(lazy_gettext("Address"), [Length(max=300)])
+    has_hours = BooleanField(lazy_gettext("Show opening hours to customers"))
+    has_break = BooleanField(lazy_gettext("Closed for a break at midday"))
     monday = FormField(DayForm)
     tuesday = FormField(DayForm)
     wednesday = FormField(DayForm)

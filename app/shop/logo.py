@@ -5,6 +5,7 @@ import io
 from typing import NamedTuple
 
 from flask import Response, abort
+from flask_babel import gettext as _
 from PIL import Image
 from sqlalchemy import select
 
@@ -40,7 +41,7 @@ def make(upload) -> Made:
     if image.mode == "RGBA":
         box = image.getchannel("A").getbbox()
         if box is None:
-            raise Refused("This picture is empty: all of it is transparent.")
+            raise Refused(_("This picture is empty: all of it is transparent."))
         image = image.crop(box)
     image.thumbnail(LARGEST, Image.Resampling.LANCZOS)
     picture, image = _pack(image)

@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
 
+from flask_babel import force_locale, lazy_gettext
+from flask_babel import gettext as _
+
 from .. import formats, rules
 from ..models import Branch, Shop
 from ..rules import Kind, Status
@@ -12,7 +15,7 @@ from ..tracking.queries import View
 
 # What can be looked at: the statuses, and one that is late.
 LATE = "late"
-STATES = {**{status.value: status.label for status in Status}, LATE: "Late"}
+STATES = {**{status.value: rules.LABELS[status] for status in Status}, LATE: lazy_gettext("Late")}
 USUAL = Status.REPAIRING.value
 
 
@@ -23,13 +26,15 @@ def view(shop: Shop, branch: Branch, typed: dict, state: str, now: datetime) -> 
     as_typed = SimpleNamespace(**{name: typed.get(name, getattr(shop, name)) for name in (*fields, *logo)})
     status = Status.REPAIRING if state == LATE else Status(state)
     promise = now - timedelta(hours=3) if state == LATE else formats.pick("tomorrow", as_typed.timezone, now)
-    events = _events(status, promise, now)
+    with force_locale(as_typed.language):
+        events = _events(status, promise, now)
+        item, problem = _("Acoustic guitar"), _("Buzzes on the lower strings. One tuning peg is loose.")
     unfinished = status in rules.UNFINISHED
     repair = SimpleNamespace(
         id=0,
         code=f"{shop.code}-{branch.code}-R0042",
-        item="Acoustic guitar",
-        problem="Buzzes on the lower strings. One tuning peg is loose.",
+        item=item,
+        problem=problem,
         received_at=events[0].at,
         moved_at=max((event.at for event in events if event.kind in rules.MOVES), default=events[0].at),
         status=status,
@@ -52,14 +57,13 @@ def _events(status: Status, promise: datetime, now: datetime) -> list[SimpleName
     for old, new in pairwise(path):
         at += timedelta(hours=5)
         kind = {Status.WAITING_PARTS: Kind.PAUSED, Status.CANCELLED: Kind.CANCELLED}.get(new, Kind.ADVANCED)
-        reason = "The maker no longer has this part." if kind == Kind.CANCELLED else ""
+        reason = _("The maker no longer has this part.") if kind == Kind.CANCELLED else ""
         events.append(_event(at, kind, old, new, reason, public=bool(reason)))
-    reason = "The glue needs one more night." if promise < now else ""
+    reason = _("The glue needs one more night.") if promise < now else ""
     events.append(_event(events[0].at, Kind.PROMISED, None, formats.iso_utc(promise), reason))
     if status in {Status.REPAIRING, Status.TESTING, Status.READY}:
-        events.append(
-            _event(now - timedelta(hours=1), Kind.UPDATED, text="The new peg is in, and the frets are level.")
-        )
+        news = _("The new peg is in, and the frets are level.")
+        events.append(_event(now - timedelta(hours=1), Kind.UPDATED, text=news))
     return events
 
 

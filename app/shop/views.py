@@ -14,10 +14,12 @@ from flask import (
     request,
     url_for,
 )
+from flask_babel import gettext as _
+from flask_babel import refresh
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import auth, formats, hours, language, online, rules
+from .. import auth, formats, hours, language, online
 from ..auth import me
 from ..db import db
 from ..models import Branch, Repair, get_shop
@@ -28,7 +30,7 @@ from ..web import now, only_looks, policy, public, refuse, respond, takes_files,
 from . import actions, preview
 from . import logo as logos
 from .actions import change_shop, open_shop, save_branch
-from .forms import CODE_HINT, BranchForm, LogoForm, PageForm, PreviewForm, SetupForm, ShopForm
+from .forms import CODE_HINT, BranchForm, LogoForm, PageForm, PreviewForm, SetupForm, ShopForm, our_sentences
 
 bp = Blueprint("shop", __name__)
 bp.add_app_template_global(formats.timezones, "zones")
@@ -79,13 +81,13 @@ def setup():
         return render_template("shop/setup.html", form=form)
     if not auth.is_setup_code(form.setup_code.data):
         current_app.logger.warning("wrong set-up code from %s", visitor())
-        form.setup_code.errors = ["This is not the code that the server printed."]
+        form.setup_code.errors = [_("This is not the code that the server printed.")]
         return render_template("shop/setup.html", form=form), 403
     if not form.validate():
         return render_template("shop/setup.html", form=form), 422
     auth.sign_in(open_shop(form))
     current_app.logger.info("the shop has been set up")
-    flash("Your shop is open. Take in your first repair.")
+    flash(_("Your shop is open. Take in your first repair."))
     return redirect(url_for("repairs.index"), 303)
 
 
@@ -101,7 +103,9 @@ def settings():
         form.whatsapp.data = formats.format_phone(shop.whatsapp, shop.country) if shop.whatsapp else ""
     elif form.validate():
         change_shop(shop, form.details() | {"link_days": form.link_days.data})
-        flash("Settings saved.")
+        # In the language that was chosen just now.
+        refresh()
+        flash(_("Settings saved."))
         return redirect(url_for(".settings"), 303)
     return _framing(_settings_page(form), 422 if form.errors else 200)
 
@@ -154,13 +158,13 @@ def page():
         form.take_default()
         if form.validate():
             change_shop(shop, form.details())
-            flash("Saved. Customers see it on their pages now.")
+            flash(_("Saved. Customers see it on their pages now."))
             return redirect(url_for(".page"), 303)
     return _framing(_page_page(form), 422 if form.errors else 200)
 
 
 def _page_page(form, error=""):
-    return render_template("shop/page.html", form=form, defaults=rules.SENTENCES, error=error, **PREVIEW)
+    return render_template("shop/page.html", form=form, defaults=our_sentences(), error=error, **PREVIEW)
 
 
 @bp.post("/settings/page/logo")
@@ -185,7 +189,7 @@ def set_logo():
         # A large file lies on the disk until then.
         request.close()
     actions.set_logo(get_shop(), made)
-    return respond("shop/_logo.html", then=url_for(".page"), said="The logo is on your customers’ pages.", error="")
+    return respond("shop/_logo.html", then=url_for(".page"), said=_("The logo is on your customers’ pages."), error="")
 
 
 @bp.post("/settings/page/logo/remove")
@@ -193,7 +197,7 @@ def remove_logo():
     """Takes the logo away."""
     auth.demand("settings")
     actions.set_logo(get_shop(), None)
-    return respond("shop/_logo.html", then=url_for(".page"), said="The logo is gone.", error="")
+    return respond("shop/_logo.html", then=url_for(".page"), said=_("The logo is gone."), error="")
 
 
 @bp.get("/logo/<logo>.webp")
@@ -224,7 +228,8 @@ def _as_typed(form, page) -> dict:
     form.offer_choices()
     form.validate()
     page.validate()
-    typed = {name: request.form[name] for name in ("name", "country", "timezone", "address") if name in request.form}
+    fields = ("name", "country", "timezone", "language", "address")
+    typed = {name: request.form[name] for name in fields if name in request.form}
     typed = {name: form[name].data for name in typed if not form[name].errors}
     for name in ("phone", "whatsapp"):
         if name in request.form and not form[name].errors:
@@ -281,7 +286,7 @@ def _branch_page(branch, form):
     elif form.validate() and _branch_is_unique(branch, form, is_new):
         code = {"code": form.code.data} if is_new else {}
         save_branch(branch, form.details(shop.country) | code)
-        flash("Branch saved.")
+        flash(_("Branch saved."))
         return redirect(url_for(".branches"), 303)
     return render_template("shop/branch.html", form=form, branch=branch, is_new=is_new), 422 if form.errors else 200
 
@@ -291,9 +296,9 @@ def _branch_is_unique(branch, form, is_new) -> bool:
     others = select(Branch).where(Branch.id != (branch.id or 0))
     # In Python: SQLite knows the case of English letters only, and branches are few.
     if form.name.data.casefold() in {other.name.casefold() for other in db.session.scalars(others)}:
-        form.name.errors = ["Another branch has this name."]
+        form.name.errors = [_("Another branch has this name.")]
     if is_new and not form.code.data:
         form.code.errors = [CODE_HINT]
     elif is_new and db.session.scalar(others.where(Branch.code == form.code.data)):
-        form.code.errors = ["Another branch has this code."]
+        form.code.errors = [_("Another branch has this code.")]
     return not form.errors
