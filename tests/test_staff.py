@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import func, select, update
 
-from app import passwords
+from app import passwords, rules
 from app.db import db
 from app.models import Activity, Event, Invitation, SignIn, Staff
-from app.rules import Deed, Kind
+from app.rules import Deed, Kind, Role
 from app.throttle import MISSES
 
 from .conftest import Page
@@ -100,6 +100,15 @@ def test_whoever_is_invited_chooses_a_password_and_is_in(app, invite, anyone, ro
     narin = person()
     assert (narin.name, narin.role, narin.branch.code, narin.active) == ("Narin", role, "RV", True)
     app.test_client().sign_in(narin, NEW_PASSWORD).page("/repairs")
+
+
+def test_the_record_keeps_the_role_in_english_whatever_the_owner_speaks(owner, monkeypatch):
+    monkeypatch.setitem(rules.ROLE_LABELS, Role.FRONT_DESK, "Empfang")
+    monkeypatch.setitem(rules.ROLE_LABELS, Role.MANAGER, "Leitung")
+    there = owner.send("/settings/staff/new", new(role="front_desk")).location
+    owner.send(there, as_it_is(owner, person()) | {"role": "manager"})
+    kept = db.session.scalars(select(Activity.text).where(Activity.subject == f"staff {person().id}"))
+    assert list(kept) == ["Front desk", "role (was: Front desk)"]
 
 
 def test_nobody_can_sign_in_before_a_password_is_chosen(app, invite):
@@ -391,7 +400,7 @@ def test_whoever_goes_to_another_branch_or_job_leaves_their_repairs_behind(owner
     moved = as_it_is(owner, narin) | {"branch": str(branch("RV").id)}
     answer = owner.send(f"/settings/staff/{narin.id}", moved)
     assert repair.technician_id is None
-    assert "One repair is nobody’s now" in owner.page(answer.location).one("#said").get_text()
+    assert "1 repair is nobody’s now" in owner.page(answer.location).one("#said").get_text()
     there = make_repair(technician_id=narin.id, branch="RV")
     owner.send(f"/settings/staff/{narin.id}", as_it_is(owner, narin) | {"name": "Narin S"})
     assert there.technician_id == narin.id

@@ -4,6 +4,7 @@ Each makes the change, writes it into the shop's own record, and commits, last. 
 sure that another one can still get in.
 """
 
+from flask_babel import gettext as _
 from sqlalchemy import delete, select
 
 from .. import auth, formats, second_step
@@ -14,6 +15,7 @@ from ..repairs.actions import let_go_of
 from ..rules import Deed, Refused, Role
 from . import queries
 
+# As the record names them: in English.
 _FIELDS = {"name": "name", "email": "email", "role": "role", "branch_id": "branch"}
 
 
@@ -25,7 +27,7 @@ def invite(*, by: Staff, name: str, email: str, role: str, branch_id: int | None
     person = Staff(name=name, email=email, role=role, branch_id=branch_id, password_hash="")
     db.session.add(person)
     token = _new_link(person, by)
-    record.note(Deed.STAFF_INVITED, by=by, subject=person, text=Role(role).label)
+    record.note(Deed.STAFF_INVITED, by=by, subject=person, text=_in_english(role))
     db.session.commit()
     return person, token
 
@@ -54,7 +56,12 @@ def change(person: Staff, *, by: Staff, **details) -> int:
 def _as_text(person: Staff, name: str) -> str:
     if name == "branch_id":
         return db.session.get_one(Branch, person.branch_id).name if person.branch_id else "all branches"
-    return Role(person.role).label if name == "role" else getattr(person, name)
+    return _in_english(person.role) if name == "role" else getattr(person, name)
+
+
+def _in_english(role: str) -> str:
+    """A role as the record keeps it, whichever language is spoken by whoever gives it: "Front desk"."""
+    return role.replace("_", " ").capitalize()
 
 
 def renew_link(person: Staff, *, by: Staff) -> str:
@@ -64,9 +71,9 @@ def renew_link(person: Staff, *, by: Staff) -> str:
     """
     _hold(person)
     if person.id == by.id:
-        raise Refused("Change your own password in your account.")
+        raise Refused(_("Change your own password in your account."))
     if not person.active:
-        raise Refused(f"{person.name} may not sign in. Let them in again first.")
+        raise Refused(_("%(name)s may not sign in. Let them in again first.", name=person.name))
     had_password = bool(person.password_hash)
     if had_password:
         _demand_another_owner(person)
@@ -101,7 +108,7 @@ def reactivate(person: Staff, *, by: Staff) -> str:
     """Lets somebody in again, by a new link, whose secret is returned."""
     _hold(person)
     if person.active:
-        raise Refused(f"{person.name} may sign in already.")
+        raise Refused(_("%(name)s may sign in already.", name=person.name))
     person.active = True
     token = _new_link(person, by)
     record.note(Deed.STAFF_REACTIVATED, by=by, subject=person)
@@ -118,7 +125,7 @@ def owner_link(email: str) -> tuple[Staff, str]:
     if person is not None:
         _hold(person)
     if person is None or not person.active or person.role != Role.OWNER:
-        raise Refused("No owner who may sign in has that email.")
+        raise Refused(_("No owner who may sign in has that email."))
     person.password_hash = person.totp_secret = ""
     second_step.keep_recovery_codes(person, [])
     auth.end_sessions(person)
@@ -153,7 +160,7 @@ def _owners():
 def _demand_another_owner(person: Staff) -> None:
     owners = set(db.session.scalars(_owners()))
     if owners == {person.id}:
-        raise Refused("The shop needs an owner who can get in: make somebody else one first, and have them join.")
+        raise Refused(_("The shop needs an owner who can get in: make somebody else one first, and have them join."))
 
 
 # --- by oneself ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from wtforms.validators import Length
 from .. import language, passwords, second_step
 from ..auth import me
 from ..models import get_shop
-from ..rules import Role
+from ..rules import ROLE_LABELS, Role
 from ..web import EMAIL, Form, Needed, choices
 
 
@@ -20,11 +20,11 @@ def _safe_password(field, *known):
 
 
 class PersonForm(Form):
-    name = StringField("Name", [Needed("What is this person called?"), Length(max=80)])
-    email = EmailField("Email", [Needed("They sign in with it."), Length(max=254), EMAIL])
-    role = SelectField("Role", choices=choices((role.value, role.label) for role in Role), default=Role.TECHNICIAN)
-    branch = SelectField("Branch", coerce=int, default=0)
-    current = PasswordField("Your own password")
+    name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("What is this person called?")), Length(max=80)])
+    email = EmailField(lazy_gettext("Email"), [Needed(lazy_gettext("They sign in with it.")), Length(max=254), EMAIL])
+    role = SelectField(lazy_gettext("Role"), choices=choices(ROLE_LABELS.items()), default=Role.TECHNICIAN)
+    branch = SelectField(lazy_gettext("Branch"), coerce=int, default=0)
+    current = PasswordField(lazy_gettext("Your own password"))
 
     def __init__(self, branches, person=None, **kwargs):
         about = {name: getattr(person, name) for name in ("name", "email", "role")} if person else {}
@@ -32,12 +32,12 @@ class PersonForm(Form):
         usual = branches[0].id if len(branches) == 1 else 0
         super().__init__(data=about | {"branch": person.branch_id or 0 if person else usual}, **kwargs)
         self.branch.choices = choices(
-            [(0, "All branches: owners only"), *((branch.id, branch.name) for branch in branches)]
+            [(0, _("All branches: owners only")), *((branch.id, branch.name) for branch in branches)]
         )
 
     def validate_branch(self, field):
         if not field.data and self.role.data != Role.OWNER:
-            raise ValidationError("Only an owner works at all branches. Choose the one where this person works.")
+            raise ValidationError(_("Only an owner works at all branches. Choose the one where this person works."))
 
     def details(self) -> dict:
         """The fields as they are kept."""
@@ -52,7 +52,9 @@ class PersonForm(Form):
 class ConfirmForm(Form):
     """Asks once more for the password of whoever is signed in, before something that matters."""
 
-    current = PasswordField("Your own password", [Needed("Type your own password, to show that it is you.")])
+    current = PasswordField(
+        lazy_gettext("Your own password"), [Needed(lazy_gettext("Type your own password, to show that it is you."))]
+    )
 
     def __init__(self, what: str, **kwargs):
         super().__init__(**kwargs)
@@ -61,7 +63,7 @@ class ConfirmForm(Form):
 
 
 class WelcomeForm(Form):
-    password = PasswordField("New password", [Needed("Choose a password.")])
+    password = PasswordField(lazy_gettext("New password"), [Needed(lazy_gettext("Choose a password."))])
 
     def __init__(self, person):
         super().__init__()
@@ -74,16 +76,20 @@ class WelcomeForm(Form):
 
 class SecondStepForm(Form):
     secret = HiddenField()
-    code = StringField("Code that the app shows", [Needed("Type the six digits that the app shows.")])
-    current = PasswordField("Your password", [Needed("Type the password you sign in with.")])
+    code = StringField(
+        lazy_gettext("Code that the app shows"), [Needed(lazy_gettext("Type the six digits that the app shows."))]
+    )
+    current = PasswordField(
+        lazy_gettext("Your password"), [Needed(lazy_gettext("Type the password you sign in with."))]
+    )
 
     def validate_secret(self, field):
         if not second_step.is_secret(field.data):
-            raise ValidationError("Load the page again.")
+            raise ValidationError(_("Load the page again."))
 
 
 class NameForm(Form):
-    name = StringField("Name", [Needed("What are you called?"), Length(max=80)])
+    name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("What are you called?")), Length(max=80)])
 
 
 class LanguageForm(Form):
@@ -97,8 +103,8 @@ class LanguageForm(Form):
 
 
 class PasswordForm(Form):
-    current = PasswordField("Present password", [Needed("Type the password you have now.")])
-    password = PasswordField("New password", [Needed("Choose a password.")])
+    current = PasswordField(lazy_gettext("Present password"), [Needed(lazy_gettext("Type the password you have now."))])
+    password = PasswordField(lazy_gettext("New password"), [Needed(lazy_gettext("Choose a password."))])
 
     def validate_password(self, field):
         if field.data:

@@ -1,8 +1,8 @@
 """The pages about people: all of them, one of them, the way in for who is new, and one's own account."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
+from flask_babel import force_locale, ngettext, refresh
 from flask_babel import gettext as _
-from flask_babel import refresh
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from wtforms import ValidationError
@@ -39,14 +39,14 @@ def new():
     if request.method == "POST" and form.validate() and _is_unique(form, Staff()) and _may_save(form, Staff()):
         person, token = actions.invite(by=me(), **form.details())
         _keep_for_once(person, token)
-        flash(f"{person.name} is invited. Send them the link below.")
+        flash(_("%(name)s is invited. Send them the link below.", name=person.name))
         return redirect(url_for(".edit", staff_id=person.id), 303)
     return render_template("staff/new.html", form=form), 422 if form.errors else 200
 
 
 def _is_unique(form, person) -> bool:
     if queries.email_is_taken(form.email.data, person):
-        form.email.errors = ["Somebody signs in with this address already."]
+        form.email.errors = [_("Somebody signs in with this address already.")]
     return not form.errors
 
 
@@ -69,7 +69,7 @@ def edit(staff_id):
             db.session.rollback()
             error = str(refusal)
         else:
-            flash(f"{form.name.data} is saved." + _nobodys(count))
+            flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
             return redirect(url_for(".index"), 303)
     return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422
 
@@ -77,9 +77,9 @@ def edit(staff_id):
 def _may_save(form, person) -> bool:
     """A stolen session must not be enough to sign in as somebody else, nor to have an owner of one's own."""
     if form.role.data == Role.OWNER != person.role:
-        what = "To make somebody an owner, type your own password."
+        what = _("To make somebody an owner, type your own password.")
     elif person.email and form.email.data.casefold() != person.email:
-        what = "To change what somebody signs in with, type your own password."
+        what = _("To change what somebody signs in with, type your own password.")
     else:
         return True
     if not auth.is_me(form.current.data):
@@ -87,10 +87,16 @@ def _may_save(form, person) -> bool:
     return not form.errors
 
 
-def _nobodys(count: int) -> str:
-    if count == 1:
-        return " One repair is nobody’s now: give it to someone."
-    return f" {count} repairs are nobody’s now: give them to someone." if count else ""
+def _with_nobodys(said: str, count: int) -> str:
+    """A sentence, and another one about the repairs that it left without anybody, if any."""
+    if not count:
+        return said
+    nobodys = ngettext(
+        "%(num)d repair is nobody’s now: give it to someone.",
+        "%(num)d repairs are nobody’s now: give them to someone.",
+        count,
+    )
+    return f"{said} {nobodys}"
 
 
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/link")
@@ -116,11 +122,11 @@ def drop_second_step(staff_id):
     person = _get_person(staff_id)
     form = forms.ConfirmForm("drop")
     if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = ["This is not your password."]
+        form.current.errors = [_("This is not your password.")]
     if form.errors:
         return _refuse_access(person, drop=form)
     actions.turn_off_second_step(person, by=me())
-    said = f"{person.name} signs in with a password alone."
+    said = _("%(name)s signs in with a password alone.", name=person.name)
     there = url_for(".edit", staff_id=person.id)
     return respond("staff/_access.html", then=there, said=said, **_about(person))
 
@@ -151,14 +157,14 @@ def deactivate(staff_id):
         db.session.rollback()
         return _refuse_access(person, failed=str(refusal))
     if person.id == me().id:
-        return auth.show_out("You have left. The shop’s history keeps your name.")
-    flash(f"{person.name} may no longer sign in." + _nobodys(count))
+        return auth.show_out(_("You have left. The shop’s history keeps your name."))
+    flash(_with_nobodys(_("%(name)s may no longer sign in.", name=person.name), count))
     return redirect(url_for(".edit", staff_id=person.id), 303)
 
 
 def _is_confirmed(form) -> bool:
     if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = ["This is not your password."]
+        form.current.errors = [_("This is not your password.")]
     return not form.errors
 
 
@@ -171,7 +177,7 @@ def _show_link(person, token):
     there = url_for(".edit", staff_id=person.id)
     if not wants_panel():
         _keep_for_once(person, token)
-    return respond("staff/_access.html", then=there, said="A new link is made.", **_about(person, token=token))
+    return respond("staff/_access.html", then=there, said=_("A new link is made."), **_about(person, token=token))
 
 
 def _refuse_access(person, **more):
@@ -228,7 +234,13 @@ def welcome(token):
         person = actions.join(auth.digest(token), password_hash)
         if person is None:
             return _unknown()
-        said = f"Welcome, {person.name}. From now on you sign in with {person.email} and the password you chose."
+        # They read it on a page of their own.
+        with force_locale(person.language or get_shop().language):
+            said = _(
+                "Welcome, %(name)s. From now on you sign in with %(email)s and the password you chose.",
+                name=person.name,
+                email=person.email,
+            )
         return auth.let_in(person, said=said)
     values = {"form": form, "person": invitation.staff, "somebody": me() if current_user.is_authenticated else None}
     return render_template("staff/welcome.html", **values), 422 if form.errors else 200
@@ -246,8 +258,8 @@ def _unknown():
     """One answer for a link that was never made, was used, has ended or was replaced."""
     if count_miss():
         return error_page(429)
-    text = "It may have been used already, or have ended. Ask the owner of the shop for a new one."
-    return error_page(404, title="This link opens nothing", text=text)
+    text = _("It may have been used already, or have ended. Ask the owner of the shop for a new one.")
+    return error_page(404, title=_("This link opens nothing"), text=text)
 
 
 # --- one's own account --------------------------------------------------------------------------
@@ -263,9 +275,9 @@ def account():
             # Before the row is read again: the write lock must not be held while the hash is worked out.
             password_hash = passwords.hash_password(form.password.data)
             actions.change_password(me(), password_hash)
-            flash("Password changed. You are signed out everywhere else.")
+            flash(_("Password changed. You are signed out everywhere else."))
             return redirect(url_for(".account"), 303)
-        form.current.errors = ["This is not your present password."]
+        form.current.errors = [_("This is not your present password.")]
     return _account(password=form), 422 if form.errors else 200
 
 
@@ -276,7 +288,7 @@ def rename():
     if not form.validate():
         return _account(name=form), 422
     actions.rename(me(), form.name.data)
-    flash("Your name is saved.")
+    flash(_("Your name is saved."))
     return redirect(url_for(".account"), 303)
 
 
@@ -288,6 +300,7 @@ def speak():
         return _account(language=form), 422
     actions.speak(me(), form.language.data)
     refresh()
+    # Translators: name your own language here, not English: it is the one that was just chosen.
     flash(_("Your pages are in English now."))
     return redirect(url_for(".account"), 303)
 
@@ -304,9 +317,9 @@ def second_step():
     if form.validate():
         step = codes_of.step_of(form.secret.data, form.code.data)
         if step is None:
-            form.code.errors = ["The app shows another code by now, or was not given the key on this page."]
+            form.code.errors = [_("The app shows another code by now, or was not given the key on this page.")]
         elif not auth.is_me(form.current.data):
-            form.current.errors = ["This is not your password."]
+            form.current.errors = [_("This is not your password.")]
         else:
             return _show_codes(lambda hashes: actions.turn_on_second_step(me(), form.secret.data, step, hashes))
     return _second_step(form), 422
@@ -320,7 +333,7 @@ def recovery_codes():
     if not me().totp_secret:
         return redirect(url_for(".second_step"), 303)
     if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = ["This is not your password."]
+        form.current.errors = [_("This is not your password.")]
     if form.errors:
         return _second_step(renew=form), 422
     return _show_codes(lambda hashes: actions.renew_recovery_codes(me(), hashes))
@@ -332,11 +345,11 @@ def second_step_off():
     """Turns one's own second step off."""
     form = forms.ConfirmForm("off")
     if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = ["This is not your password."]
+        form.current.errors = [_("This is not your password.")]
     if form.errors:
         return _second_step(off=form), 422
     actions.turn_off_second_step(me(), by=me())
-    flash("From now on your password is enough.")
+    flash(_("From now on your password is enough."))
     return redirect(url_for(".account"), 303)
 
 
@@ -364,7 +377,7 @@ def _second_step(form=None, *, renew=None, off=None, codes=None):
         codes=codes,
         is_on=is_on,
         left=codes_of.recovery_codes_left(me()) if is_on else 0,
-        qr=None if is_on else sharing.secret_qr(address, label="QR code for the app"),
+        qr=None if is_on else sharing.secret_qr(address, label=_("QR code for the app")),
     )
 
 
@@ -375,7 +388,7 @@ def end_session(sign_in_id):
         return redirect(url_for(".account"), 303)
     if not actions.end_session(me(), sign_in_id):
         abort(404)
-    flash("That browser is signed out.")
+    flash(_("That browser is signed out."))
     return redirect(url_for(".account"), 303)
 
 
@@ -383,7 +396,7 @@ def end_session(sign_in_id):
 def sign_out_everywhere():
     """Ends every session of one's own, this one too."""
     actions.end_all_sessions(me())
-    return auth.show_out("You are signed out everywhere.")
+    return auth.show_out(_("You are signed out everywhere."))
 
 
 def _account(*, password=None, name=None, language=None):
@@ -394,6 +407,7 @@ def _account(*, password=None, name=None, language=None):
         language_form=language or forms.LanguageForm(get_shop(), formdata=None, language=me().language),
         signed_in=queries.signed_in(me()),
         last=queries.last_sign_ins(me()),
+        failure=auth.failure,
         here=current_user.row.id,
         codes_left=codes_of.recovery_codes_left(me()) if me().totp_secret else 0,
     )
