@@ -327,25 +327,10 @@ def login():
     return let_in(staff, then=form.next.data)
 
 
-# What the record says of a sign-in that failed. It keeps it in English.
-_FAILURES = {
-    "wrong password": lazy_gettext("wrong password"),
-    "right password, wrong code": lazy_gettext("right password, wrong code"),
-}
-
-
 def _note_failure(staff_id: int | None, what: str) -> None:
     text = ", ".join(filter(None, (what, _browser())))
     record.note(Deed.SIGN_IN_FAILED, by=None, subject=db.session.get(Staff, staff_id or 0), text=text)
     db.session.commit()
-
-
-def failure(text: str) -> tuple[str, str]:
-    """What was wrong, and the browser if it was known: of what the record says of a sign-in that failed."""
-    for kept, said in _FAILURES.items():
-        if text == kept or text.startswith(f"{kept}, "):
-            return str(said), text[len(kept) :].removeprefix(", ")
-    return "", text
 
 
 def let_in(staff: Staff, *, then: str | None = None, said: str = ""):

@@ -227,7 +227,12 @@ def opening_hours(spans: list[list[str]], country: str) -> str:
 
 def local_day(at: datetime, zone: str, country: str, now: datetime) -> str:
     """A day as one says it: "today", "yesterday", "Mon 23 Nov"; the year if another."""
-    return local_moment(at, zone, country, now).removesuffix(local_time(at, zone, country)).rstrip(", ")
+    here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
+    return str(_NEAR.get((here.date() - today.date()).days, "")) or _date(here, today, country)
+
+
+def _date(here: datetime, today: datetime, country: str) -> str:
+    return format_skeleton("MMMEd" if here.year == today.year else "yMMMd", here, locale=locale(country))
 
 
 _NEAR = {-1: lazy_gettext("yesterday"), 0: lazy_gettext("today"), 1: lazy_gettext("tomorrow")}
@@ -237,10 +242,10 @@ def local_moment(at: datetime, zone: str, country: str, now: datetime) -> str:
     """A moment as one says it: "today 14:05", "tomorrow 09:00", "Mon 23 Nov, 14:05"; the year if another."""
     here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     clock = format_time(here, "short", locale=locale(country))
-    if word := _NEAR.get((here.date() - today.date()).days):
-        return f"{word} {clock}"
-    skeleton = "MMMEd" if here.year == today.year else "yMMMd"
-    return f"{format_skeleton(skeleton, here, locale=locale(country))}, {clock}"
+    if day := _NEAR.get((here.date() - today.date()).days):
+        # Translators: "today 14:05"
+        return _("%(day)s %(time)s", day=day, time=clock)
+    return f"{_date(here, today, country)}, {clock}"
 
 
 def full_moment(at: datetime, zone: str, country: str) -> str:

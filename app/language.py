@@ -8,7 +8,7 @@ from flask import has_request_context, request
 from flask_babel import Babel, get_locale
 
 # Each by its own name. Sentences are written in English; the others have a catalogue in app/translations.
-NAMES = {"en": "English"}
+NAMES = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français"}
 
 _babel = Babel()
 

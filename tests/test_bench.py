@@ -141,7 +141,7 @@ class Shop(asyncio.Protocol):
 
 @pytest.fixture
 def polled(monkeypatch):
-    """Lets one page poll every twentieth of a second, for a third of a second, a shop that answers so."""
+    """Lets one page poll every twentieth of a second, for two thirds of a second, a shop that answers so."""
     monkeypatch.setattr(pages, "EVERY", 0.05)
 
     def poll(*answers):
@@ -151,7 +151,7 @@ def polled(monkeypatch):
             loop = asyncio.get_running_loop()
             server = await loop.create_server(lambda: Shop(left, seen), pages.HOST, 0)
             crowd = pages.Crowd(server.sockets[0].getsockname()[1], [("token", "first")])
-            await crowd.poll(seconds=0.3, settle=0)
+            await crowd.poll(seconds=0.6, settle=0)
             server.close()
             return crowd
 
@@ -169,7 +169,8 @@ def test_a_page_polls_with_the_tag_that_it_was_given_last(polled, capsys):
 
 def test_a_page_opens_a_new_connection_when_the_old_one_was_closed(polled, capsys):
     crowd, seen = polled("200 and-goes")
-    assert seen[1:4] == ["and-goes"] * 3
+    assert len(seen) > 2
+    assert {*seen[1:]} == {"and-goes"}
     assert not crowd.failed
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 
 from .. import formats
 from ..activity import record
+from ..activity.words import in_words
 from ..db import db, utcnow
 from ..models import Customer, Event, Photo, Repair, Shop, Staff, tracking_url
 from ..rules import Deed, Kind, Role, Status
@@ -101,7 +102,7 @@ def _event(event: Event, shop: Shop) -> dict:
     if event.kind not in {Kind.EDITED, Kind.CUSTOMER_CHANGED}:
         said |= {key: _readable(value) for key, value in (("From", event.old), ("To", event.new)) if value}
     if event.text:
-        said |= {"Text": event.text, "The customer can read it": event.public}
+        said |= {"Text": in_words(event.text, event.kind), "The customer can read it": event.public}
     return said
 
 

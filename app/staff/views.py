@@ -407,7 +407,6 @@ def _account(*, password=None, name=None, language=None):
         language_form=language or forms.LanguageForm(get_shop(), formdata=None, language=me().language),
         signed_in=queries.signed_in(me()),
         last=queries.last_sign_ins(me()),
-        failure=auth.failure,
         here=current_user.row.id,
         codes_left=codes_of.recovery_codes_left(me()) if me().totp_secret else 0,
     )

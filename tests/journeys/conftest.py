@@ -162,7 +162,8 @@ def browser(chromium):
     contexts, complaints = [], []
 
     def window(**options):
-        context = chromium.new_context(**options)
+        # What moves for ever keeps a processor busy that draws every frame by itself.
+        context = chromium.new_context(**({"reduced_motion": "reduce"} | options))
         context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()

@@ -170,6 +170,8 @@ BREAK_IN = """async () => {
   document.body.append(script);
   await fetch("https://evil.example/").catch(() => {});
   document.getElementById("away").submit();
-  for (let tries = 0; refused.size < 7 && tries < 100; tries++) await new Promise((go) => setTimeout(go, 20));
+  const open = () => !all.every((rule) => refused.has(rule));
+  const all = ["img-src", "frame-src", "object-src", "connect-src", "form-action", "script-src-elem", "style-src-attr"];
+  for (let tries = 0; open() && tries < 100; tries++) await new Promise((go) => setTimeout(go, 20));
   return [globalThis.ran ?? null, [...refused]];
 }"""
