@@ -281,10 +281,7 @@ def test_dates_and_money_are_written_as_the_language_writes_them(app, shop, tech
     with app.test_request_context(), force_locale("de"):
         assert formats.format_money(120050, "EUR", "DE") == "1.200,50\u00a0€"
         assert formats.local_date(noon, "Europe/Berlin", "DE") == "23.11.2026"
-        assert (
-            formats.ago(datetime(2026, 11, 23, 9, tzinfo=UTC), datetime(2026, 11, 23, 12, tzinfo=UTC))
-            == "vor 3 Stunden"
-        )
+        assert formats.ago(noon - timedelta(hours=3), noon) == "vor 3 Stunden"
         assert formats.weekday(0) == "Montag"
     with app.test_request_context(), force_locale("en"):
         assert formats.weekday(0) == "Monday"
