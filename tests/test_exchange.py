@@ -422,7 +422,7 @@ def test_the_same_list_uploaded_once_more_makes_nothing_twice(owner, narin):
     # This time as a file, whose lines end otherwise.
     page = check(owner, "", file=(io.BytesIO(LIST.encode()), "x.csv"))
     shown = fates(page)
-    assert {shown[line] for line in (2, 3, 5)} == {"Refused. This row was imported before, from this same list."}
+    assert {shown[line] for line in (2, 3, 5)} == {"Refused. This row was imported before."}
     assert shown[4] == "known customer"
     assert "nothing to import" in page.text
     assert everything() == before
@@ -437,6 +437,24 @@ def test_what_was_refused_comes_in_when_the_same_list_is_uploaded_after_the_reas
     assert db.session.scalar(select(func.count()).select_from(Repair)) == 4
     assert "imported already" in owner.page(go_on(owner, page).location).text
     assert fates(check(owner, LIST, branch=branch("RV").id))[2].startswith("Taken in"), "the wrong branch was chosen"
+
+
+def test_a_list_that_is_mended_brings_only_what_was_mended(owner, narin):
+    go_on(owner, check(owner, LIST))
+    lines = LIST.splitlines()
+    mended = [lines[0], *reversed(lines[1:]), "Ana,081 000 0001,,Kettle,Leaks"]
+    before = everything()
+    shown = fates(check(owner, "\n".join(mended)))
+    assert sum("imported before" in fate for fate in shown.values()) == 3, shown
+    assert everything() == before
+
+
+def test_two_things_that_are_alike_are_two_repairs_and_stay_two(owner):
+    rows = "Name,Phone,Item,Problem\n" + "Ana,081 000 0001,Bicycle,Flat tyre\n" * 2
+    go_on(owner, check(owner, rows))
+    assert db.session.scalar(select(func.count()).select_from(Repair)) == 2
+    third = fates(check(owner, rows + "Ana,081 000 0001,Bicycle,Flat tyre\n"))
+    assert [text.startswith("Taken in") for text in third.values()] == [False, False, True]
 
 
 def test_customers_alone_sent_twice_are_said_to_be_here(owner):

@@ -183,7 +183,21 @@ def listed(q: str, page: int) -> Listed:
     if not rows and page > 1:
         # A page that is not there any more, or never was.
         rows, page = db.session.execute(query).all(), 1
-    return Listed(rows[:PAGE_SIZE], page, len(rows) > PAGE_SIZE)
+    shown = rows[:PAGE_SIZE]
+    if page == 1 and len(formats.digits(q)) >= 4:
+        known = {row[0].id for row in shown}
+        shown += [row for row in _by_merged_number(q) if row[0].id not in known]
+    return Listed(shown, page, len(rows) > PAGE_SIZE)
+
+
+def _by_merged_number(q: str) -> list[tuple[Customer, int]]:
+    """Whoever was kept when somebody with that number was merged into them: the number goes on finding them."""
+    gone, _ = search.narrowed(select(Customer.id).where(Customer.merged_at.is_not(None)), Customer, q)
+    stands = Merge.undone_at.is_(None)
+    tree = select(Merge.kept_id).where(Merge.gone_id.in_(gone), stands).cte("kept", recursive=True)
+    tree = tree.union(select(Merge.kept_id).join(tree, Merge.gone_id == tree.c.kept_id).where(stands))
+    query = _with_counts().where(Customer.id.in_(select(tree.c.kept_id))).order_by(Customer.search, Customer.id)
+    return list(db.session.execute(query.limit(PAGE_SIZE)).all())
 
 
 @dataclass(frozen=True)

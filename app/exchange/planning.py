@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
@@ -120,10 +121,18 @@ class _Planner:
         return {code for part in parts(codes) for code in db.session.scalars(query.where(Repair.code.in_(part)))}
 
     def _keys(self) -> dict[int, str]:
-        """What each line's repair is taken in by: the same for the same list, so that it is taken in once."""
-        # The branch too: whoever chose a wrong one imports the list once more, into the right one.
-        whole = f"{self.branch.id}:{self.listed.digest}"
-        return {line: hashlib.sha256(f"{whole}:{line}".encode()).hexdigest()[:32] for line, _row in self.listed.rows}
+        """What each line's repair is taken in by: the same for the same row, so that it is taken in once.
+
+        A list that is sent again with a few rows mended brings these alone.
+        """
+        keys, twins = {}, Counter()
+        for line, row in self.listed.rows:
+            # A browser ends pasted lines in a way of its own.
+            cells = tuple(cell.replace("\r\n", "\n") for cell in self.listed.cells(row).values())
+            # Two rows that are alike are two things. The branch too: whoever chose a wrong one imports once more.
+            keys[line] = hashlib.sha256(repr((self.branch.id, cells, twins[cells])).encode()).hexdigest()[:32]
+            twins[cells] += 1
+        return keys
 
     def _done(self, keys: set[str]) -> set[str]:
         query = select(Repair.intake_key)
@@ -141,7 +150,7 @@ class _Planner:
 
     def _good(self, line: int, cells: dict[str, str]) -> Fate:
         if self.keys[line] in self.done:
-            raise _Done(_("This row was imported before, from this same list."))
+            raise _Done(_("This row was imported before."))
         texts = {name: formats.clean_line(cells[name]) for name in ("name", "email", "item", "serial", "accessories")}
         texts |= {name: formats.clean_text(cells[name]) for name in ("problem", "note")}
         for name, most in _LONGEST.items():

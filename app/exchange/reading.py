@@ -5,7 +5,6 @@ sentence (ValueError), never guessed.
 """
 
 import csv
-import hashlib
 import io
 import re
 from dataclasses import dataclass
@@ -81,12 +80,6 @@ class List:
     fields: dict[str, int]
     unknown: list[str]
     rows: list[tuple[int, list[str]]]
-
-    @property
-    def digest(self) -> str:
-        """The same for the same list, uploaded or pasted: a browser ends pasted lines in a way of its own."""
-        told = repr((sorted(self.fields.items()), self.rows)).replace("\\r\\n", "\\n")
-        return hashlib.sha256(told.encode()).hexdigest()
 
     def cells(self, row: list[str]) -> dict[str, str]:
         """A row's cells by field, bare; "" for what it does not have."""
