@@ -8,9 +8,20 @@ import secrets
 from contextlib import suppress
 from datetime import timedelta
 
-from flask import Blueprint, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    g,
+    has_request_context,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext, refresh
+from flask_babel import lazy_gettext
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -60,12 +71,13 @@ def init_app(app):
 
 
 def _language() -> str:
-    """One's own, or the shop's; of a stranger, what the browser asks for."""
-    # A page about a database that is away must not need it.
-    with suppress(SQLAlchemyError):
-        if current_user and current_user.is_authenticated:
-            return me().language or get_shop().language
-    return language.of_browser()
+    """One's own, or the shop's, as _load found it; of a stranger, what the browser asks for."""
+    if "language" not in g and has_request_context():
+        g.language = ""
+        with suppress(SQLAlchemyError):
+            # On a page that anybody may see, nobody has asked yet who it is.
+            return (current_user.is_authenticated and g.language) or language.of_browser()
+    return g.get("language") or language.of_browser()
 
 
 # --- sessions -----------------------------------------------------------------------------------
@@ -93,7 +105,7 @@ def sign_in(staff: Staff) -> None:
     row = SignIn(token_hash=digest(secret), staff=staff, agent=_browser())
     db.session.add(row)
     db.session.flush()
-    who = row.staff_id
+    who, spoken = row.staff_id, language_of(staff)
     record.note(Deed.SIGNED_IN, by=staff, text=row.agent, branch_id=staff.branch_id)
     db.session.commit()
     # Nothing of the session before goes on: an old cookie, or one planted, is worth nothing. But where somebody was
@@ -102,8 +114,13 @@ def sign_in(staff: Staff) -> None:
     session.permanent = True
     login_user(_SignedIn(secret, row))
     # What is said from here on is in their language, not the browser's.
-    refresh()
+    language.use(spoken)
     log.info("staff %s signed in from %s", who, visitor())
+
+
+def language_of(staff: Staff) -> str:
+    """What somebody who works here reads: a name of language.NAMES; "" where there is no shop yet."""
+    return staff.language or (shop.language if (shop := get_shop()) else "")
 
 
 def _browser() -> str:
@@ -159,9 +176,12 @@ def me() -> Staff:
 
 @login_manager.user_loader
 def _load(secret):
-    row = db.session.scalar(_BY_TOKEN, {"digest": digest(secret)})
+    # Once a request: the page that says that the database is away must not ask it again.
+    g.language = ""
+    row, shops_language = db.session.execute(_BY_TOKEN, {"digest": digest(secret)}).one_or_none() or (None, "")
     if row is None or not row.staff.active or row.created_at < utcnow() - SIGNED_IN_FOR:
         return None
+    g.language = row.staff.language or shops_language or ""
     return _SignedIn(secret, row)
 
 
@@ -170,7 +190,9 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-_BY_TOKEN = select(SignIn).where(SignIn.token_hash == db.bindparam("digest"))
+_BY_TOKEN = (
+    select(SignIn, Shop.language).outerjoin(Shop, Shop.id == 1).where(SignIn.token_hash == db.bindparam("digest"))
+)
 
 
 # --- the gate -----------------------------------------------------------------------------------
@@ -213,7 +235,8 @@ def _forbidden(refusal: rules.Forbidden):
 
 def note_refusal(refusal: rules.Forbidden) -> None:
     """Writes down who tried what is not theirs to do."""
-    log.warning("staff %s was refused %s: %s", current_user.row.staff_id, request.endpoint, refusal)
+    # Not its sentence, which is in the language of whoever was refused.
+    log.warning("staff %s was refused %s", current_user.row.staff_id, request.endpoint)
 
 
 def held_to() -> int | None:
@@ -420,15 +443,19 @@ def logout():
     log.info("staff %s signed out", current_user.row.staff_id)
     db.session.execute(delete(SignIn).where(SignIn.id == current_user.row.id))
     db.session.commit()
-    return show_out(_("You are signed out."))
+    return show_out(lazy_gettext("You are signed out."))
 
 
-def show_out(said: str):
-    """The answer to whoever was just signed out: the door. The browser is told to keep nothing of what is behind it."""
+def show_out(said):
+    """The answer to whoever was just signed out: the door. The browser is told to keep nothing of what is behind it.
+
+    said: what the door says, in the language of the door.
+    """
     logout_user()
     _clear_session(keep_forms=True)
     session["was_signed_in"] = True
-    flash(said)
+    language.use("")
+    flash(str(said))
     answer = redirect(url_for("auth.login"), 303)
     if request.is_secure:
         # On a shop's plain LAN browsers would only complain about it.

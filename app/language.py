@@ -1,11 +1,11 @@
-"""Which language a page is in: its reader's own, where we know it, and a customer's page the shop's.
+"""Which language a page is in: its reader's own, where we know it; what customers read of a repair, the shop's.
 
 Sentences are marked where they are written: _() where they are said at once, lazy_gettext() where a module has them
 before anybody asks, and then without values: what is put into a lazy one would get into a page unescaped.
 """
 
-from flask import has_request_context, request
-from flask_babel import Babel, get_locale
+from flask import g, has_request_context, request
+from flask_babel import Babel, get_locale, refresh
 
 # Each by its own name. Sentences are written in English; the others have a catalogue in app/translations.
 NAMES = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français"}
@@ -15,7 +15,6 @@ _babel = Babel()
 
 def init_app(app, chosen) -> None:
     """Sentences in the language that chosen() gives, for code and templates. `language()` in every template."""
-    app.jinja_env.policies["ext.i18n.trimmed"] = True
     _babel.init_app(app, locale_selector=chosen)
     app.jinja_env.globals["language"] = current
 
@@ -29,6 +28,12 @@ def current() -> str:
     """The language that is spoken now: a name of NAMES. English where nobody is there to read."""
     locale = get_locale()
     return locale.language if locale else "en"
+
+
+def use(code: str) -> None:
+    """Speaks that language for the rest of this request; "" the browser's."""
+    g.language = code
+    refresh()
 
 
 def of_browser() -> str:

@@ -177,7 +177,7 @@ AHEAD = {
     S.REPAIRING: lazy_gettext("The repair itself."),
     S.TESTING: lazy_gettext("A check that all is well."),
     S.READY: lazy_gettext("You can collect it."),
-    S.DELIVERED: lazy_gettext("Handed back to you."),
+    S.DELIVERED: lazy_gettext("It is handed back to you."),
 }
 NEXT_UP = {
     S.RECEIVED: lazy_gettext("A technician takes it to the bench and looks for the fault."),

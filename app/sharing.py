@@ -68,15 +68,17 @@ class Invitation:
 
 
 def invitation(shop: Shop, person: Staff, token: str) -> Invitation:
-    """The link of an invitation. It is a secret: whoever has it is that person."""
+    """The link of an invitation, in the words of whom it is for. It is a secret: whoever has it is that person."""
     url = f"{shop.public_url}/welcome/{token}"
-    subject = _("Your way into %(shop)s", shop=shop.name)
-    text = _(
-        "Hello %(name)s, this link lets you choose your password for %(shop)s. It works once, within 72 hours: %(url)s",
-        name=person.name,
-        shop=shop.name,
-        url=url,
-    )
+    with force_locale(person.language or shop.language):
+        subject = _("Your way into %(shop)s", shop=shop.name)
+        text = _(
+            "Hello %(name)s, this link lets you choose your password for %(shop)s. "
+            "It works once, within 72 hours: %(url)s",
+            name=person.name,
+            shop=shop.name,
+            url=url,
+        )
     return Invitation(
         url=url,
         # To nobody in particular: the shop does not keep its people's numbers.

@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from flask import (
@@ -40,10 +41,10 @@ from werkzeug.datastructures import CombinedMultiDict
 from werkzeug.exceptions import BadHost, HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
-from wtforms import FileField, SelectChoice, ValidationError
+from wtforms import FileField, SelectChoice, ValidationError, i18n
 from wtforms.validators import Regexp, StopValidation
 
-from . import formats, logs, rules
+from . import formats, language, logs, rules
 from .activity.words import in_words
 from .db import only_look, trouble, utcnow
 
@@ -226,12 +227,22 @@ def _allow_files():
 # --- forms --------------------------------------------------------------------------------------
 
 
+@lru_cache
+def _own_messages(code: str):
+    """What WTForms itself says, in that language."""
+    return i18n.get_translations([code])
+
+
 class Form(FlaskForm):
     """A form whose token was already checked, and whose texts arrive clean."""
 
     class Meta(FlaskForm.Meta):
         # CSRFProtect checks every POST; a second check here would only say the same in another voice.
         csrf = False
+
+        def get_translations(self, form):
+            # Flask-WTF would read them from the disk for every request.
+            return _own_messages(language.current())
 
         def wrap_formdata(self, form, formdata):
             # A file sent as a text field would be one: files are for the forms that ask for them.
@@ -375,6 +386,13 @@ TROUBLES = {
 }
 
 
+_IN_THE_LOG = {
+    "busy": "the database is busy",
+    "full": "the disk is full",
+    "away": "the database cannot be reached",
+}
+
+
 def _database_error(error: SQLAlchemyError):
     return _trouble(trouble(error), error)
 
@@ -388,7 +406,7 @@ def _trouble(kind: str, error: Exception):
     if not kind:
         return _unexpected_error(error)
     title, text = TROUBLES[kind]
-    log.error("%s %s: %s (%s)", request.method, logs.route(), title, getattr(error, "orig", error))
+    log.error("%s %s: %s (%s)", request.method, logs.route(), _IN_THE_LOG[kind], getattr(error, "orig", error))
     return error_page(503, title=title, text=text)
 
 

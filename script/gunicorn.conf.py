@@ -58,12 +58,9 @@ def on_starting(server):
     if _is_shop(app):
         from sqlalchemy.orm import configure_mappers
 
-        from app import db, formats
         from app.backup import nightly
 
         configure_mappers()
-        # How dates are written, which fills four megabytes; English, because the database is not asked by now.
-        formats.local_moment(db.utcnow(), "UTC", "", db.utcnow())
         for name in app.jinja_env.list_templates(extensions=["html", "svg"]):
             app.jinja_env.get_template(name)
     # What is loaded by now is for ever: the collector's marks on it would make each worker copy it.

@@ -225,7 +225,7 @@ def test_a_full_disk_is_said_nothing_is_changed_and_everything_can_be_read(
         assert notes() == saved
     assert owner.post(**last).status_code == 303
     assert notes() == saved + 1
-    assert "POST /repairs/<code>/notes: The disk is full" in caplog.text
+    assert "POST /repairs/<code>/notes: the disk is full" in caplog.text
 
 
 # --- PostgreSQL comes and goes ------------------------------------------------------------------

@@ -457,6 +457,19 @@ def test_two_things_that_are_alike_are_two_repairs_and_stay_two(owner):
     assert [text.startswith("Taken in") for text in third.values()] == [False, False, True]
 
 
+def test_what_was_handed_back_may_come_again(owner):
+    row = "Name,Phone,Item,Problem\nAna,081 000 0001,Bike 7,Yearly service\n"
+    for visit in range(3):
+        page = check(owner, row)
+        assert ("the same was here before" in fates(page)[2]) == (visit > 0)
+        go_on(owner, page)
+        assert "imported before" in fates(check(owner, row))[2]
+        for repair in db.session.scalars(select(Repair)):
+            repair.status = "delivered"
+        db.session.commit()
+    assert db.session.scalar(select(func.count()).select_from(Repair)) == 3
+
+
 def test_customers_alone_sent_twice_are_said_to_be_here(owner):
     page = check(owner, "Name,Phone\nAna,081 000 0001\nBo,081 000 0002\n")
     go_on(owner, page)

@@ -2,23 +2,25 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 import pytest
-from babel.messages import pofile
+from babel.messages import extract, frontend, pofile
 from babel.support import NullTranslations
 from bs4 import BeautifulSoup
 from flask_babel import Domain, force_locale
+from sqlalchemy.exc import OperationalError
 
-from app import formats, language
+from app import formats, language, web
 from app.config import ROOT
 from app.db import db
 
 from . import pages
 from .conftest import Page
-from .factories import make_customer, make_repair
+from .factories import make_customer, make_repair, make_staff
 from .pages import address, values
 from .test_architecture import SOURCES
 from .test_settings import shown
@@ -67,7 +69,7 @@ def marked(app, monkeypatch):
     """The app, saying everything between brackets."""
     monkeypatch.setattr(Domain, "get_translations", lambda self: Marked())
     # What WTForms says itself comes with its own catalogues.
-    monkeypatch.setattr("flask_wtf.i18n._get_translations", Marked)
+    monkeypatch.setattr(web.Form.Meta, "get_translations", lambda self, form: Marked())
 
 
 def unmarked(page: Page) -> set[str]:
@@ -171,6 +173,22 @@ def test_a_catalogue_is_whole(code):
     assert messages
     assert [message.id for message in messages if not all(forms(message.string))] == []
     assert [message.id for message in messages if message.fuzzy] == []
+
+
+@pytest.fixture(scope="module")
+def extracted():
+    """(context, sentence) of all that the code and the templates say."""
+    mappings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["babel"]["mappings"]
+    methods = [(each["pattern"], each["method"]) for each in mappings]
+    options = {each["pattern"]: {"silent": "false"} for each in mappings}
+    keywords = frontend.parse_keywords(["lazy_gettext"]) | extract.DEFAULT_KEYWORDS
+    found = extract.extract_from_dir(ROOT, methods, options, keywords, directory_filter=lambda path: "/." not in path)
+    return {(context, message) for _, _, message, _, context in found}
+
+
+@pytest.mark.parametrize("code", CATALOGUES)
+def test_a_catalogue_has_what_the_app_says_and_nothing_else(code, extracted):
+    assert {(message.context, message.id) for message in catalogue(code) if message.id} == extracted
 
 
 @pytest.mark.parametrize("code", CATALOGUES)
@@ -292,3 +310,48 @@ def test_what_somebody_s_name_holds_stays_text_in_a_translated_sentence(owner, s
     owner.send("/account/language", {"language": "de"})
     for page in ("/repairs", "/customers", "/activity"):
         assert "<b>Ann</b>" not in owner.page(page).html
+
+
+def test_a_page_about_a_database_that_is_away_asks_it_no_second_time(app, shop, technician, monkeypatch):
+    asked = []
+
+    def away(*_):
+        asked.append(1)
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(db.session, "execute", away)
+    answer = Page(technician.get("/repairs", headers=GERMAN))
+    assert (answer.status, lang(answer), len(asked)) == (503, "de", 1)
+
+
+def test_what_is_said_after_saving_asks_nobody_for_the_language_once_more(technician, statements):
+    technician.page("/account")
+    token = {"csrf_token": technician.csrf_token()}
+    statements.clear()
+    technician.post("/account/name", data={"name": "Nok"} | token)
+    kept = next(place for place, text in enumerate(statements) if text.startswith("UPDATE staff"))
+    assert [text for text in statements[kept:] if text.startswith("SELECT")] == []
+
+
+def test_an_invitation_is_in_the_words_of_whom_it_is_for(shop, owner):
+    owner.send("/account/language", {"language": "fr"})
+    person = make_staff(password_hash="", language="es")
+    answer = owner.htmx(f"/settings/staff/{person.id}/link")
+    link = next(a["href"] for a in answer.all("a") if "wa.me" in a["href"])
+    assert "contraseña" in unquote(link)
+
+
+def test_the_door_says_good_bye_in_the_door_s_language(shop, owner):
+    owner.send("/account/language", {"language": "fr"})
+    owner.send("/logout")
+    page = owner.page("/login", headers=GERMAN)
+    assert page.one("#said").get_text() == "You are signed out."
+
+
+def test_what_is_still_ahead_is_not_said_to_have_happened(shop, anyone):
+    repair = make_repair(status="received")
+    for code, words in {"en": "It is handed back to you.", "fr": "Vous la récupérez."}.items():
+        shop.language, shop.version = code, shop.version + 1
+        db.session.commit()
+        last = anyone.page(f"/t/{repair.token}").one("#timeline [data-status=delivered]")
+        assert words in last.get_text()

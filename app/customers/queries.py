@@ -174,8 +174,8 @@ class Listed:
     has_more: bool
 
 
-def listed(q: str, page: int) -> Listed:
-    """The customers who have every word, by name."""
+def listed(q: str, page: int, country: str) -> Listed:
+    """The customers who have every word, by name. country: where a number without + belongs."""
     query, _ = search.narrowed(_with_counts(), Customer, q)
     # One more than a page holds tells whether there is another page.
     query = query.order_by(Customer.search, Customer.id).limit(PAGE_SIZE + 1)
@@ -184,20 +184,10 @@ def listed(q: str, page: int) -> Listed:
         # A page that is not there any more, or never was.
         rows, page = db.session.execute(query).all(), 1
     shown = rows[:PAGE_SIZE]
-    if page == 1 and len(formats.digits(q)) >= 4:
-        known = {row[0].id for row in shown}
-        shown += [row for row in _by_merged_number(q) if row[0].id not in known]
+    if not shown and (kept_by_number := known(q, country)):
+        # The number of somebody who was merged goes on finding the one who was kept.
+        shown = db.session.execute(_with_counts().where(Customer.id == kept_by_number.id)).all()
     return Listed(shown, page, len(rows) > PAGE_SIZE)
-
-
-def _by_merged_number(q: str) -> list[tuple[Customer, int]]:
-    """Whoever was kept when somebody with that number was merged into them: the number goes on finding them."""
-    gone, _ = search.narrowed(select(Customer.id).where(Customer.merged_at.is_not(None)), Customer, q)
-    stands = Merge.undone_at.is_(None)
-    tree = select(Merge.kept_id).where(Merge.gone_id.in_(gone), stands).cte("kept", recursive=True)
-    tree = tree.union(select(Merge.kept_id).join(tree, Merge.gone_id == tree.c.kept_id).where(stands))
-    query = _with_counts().where(Customer.id.in_(select(tree.c.kept_id))).order_by(Customer.search, Customer.id)
-    return list(db.session.execute(query.limit(PAGE_SIZE)).all())
 
 
 @dataclass(frozen=True)

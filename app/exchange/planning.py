@@ -15,7 +15,7 @@ from ..customers.queries import by_phone, seen_among
 from ..db import db, utcnow
 from ..models import Branch, Customer, Repair, Shop, Staff
 from ..repairs.queries import branches, technicians
-from ..rules import Status
+from ..rules import CLOSED, Status
 from ..web import EMAIL_PATTERN
 from . import reading
 
@@ -41,12 +41,12 @@ class Fate:
     remarks: tuple[str, ...] = ()
     why: str = ""
     values: dict = field(default_factory=dict, compare=False, repr=False)
-    # Refused, because this very row of this very list is here already.
+    # Refused, because this very row was brought in before, and is open.
     done: bool = False
 
 
 class _Done(ValueError):
-    """The row was brought in when the same list was imported before."""
+    """The row was brought in before, and is open."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class _Planner:
         self.customers = self._known({number for each in cells if (number := self._number(each))})
         self.seen = seen_among(row.id for row in self.customers.values() if row)
         self.codes = self._codes({each["code"].upper() for each in cells if each["code"]})
+        # What each line brought in before that is closed by now: its code.
+        self.before: dict[int, str] = {}
         self.keys = self._keys()
         self.done = self._done(set(self.keys.values()))
         # Those whom an earlier row of this list brings: {phone: (name, email, line)}.
@@ -123,16 +125,33 @@ class _Planner:
     def _keys(self) -> dict[int, str]:
         """What each line's repair is taken in by: the same for the same row, so that it is taken in once.
 
-        A list that is sent again with a few rows mended brings these alone.
+        A list that is sent again with a few rows mended brings these alone. What was handed back may come again.
         """
-        keys, twins = {}, Counter()
+        rows, alike = {}, Counter()
         for line, row in self.listed.rows:
             # A browser ends pasted lines in a way of its own.
             cells = tuple(cell.replace("\r\n", "\n") for cell in self.listed.cells(row).values())
-            # Two rows that are alike are two things. The branch too: whoever chose a wrong one imports once more.
-            keys[line] = hashlib.sha256(repr((self.branch.id, cells, twins[cells])).encode()).hexdigest()[:32]
-            twins[cells] += 1
+            # Two rows that are alike are two things.
+            rows[line] = (cells, alike[cells])
+            alike[cells] += 1
+        keys = {line: self._key(*row) for line, row in rows.items()}
+        while closed := self._closed({*keys.values()}):
+            for line, key in [*keys.items()]:
+                if key in closed:
+                    cells, number = rows[line]
+                    rows[line] = (cells, number + alike[cells])
+                    keys[line], self.before[line] = self._key(*rows[line]), closed[key]
         return keys
+
+    def _key(self, cells: tuple[str, ...], number: int) -> str:
+        # The branch too: whoever chose a wrong one imports the list once more, into the right one.
+        return hashlib.sha256(repr((self.branch.id, cells, number)).encode()).hexdigest()[:32]
+
+    def _closed(self, keys: set[str]) -> dict[str, str]:
+        """The codes of repairs that were taken in by these keys, and are closed."""
+        query = select(Repair.intake_key, Repair.code).where(Repair.status.in_(CLOSED))
+        pages = (db.session.execute(query.where(Repair.intake_key.in_(part))) for part in parts(keys))
+        return {key: code for page in pages for key, code in page}
 
     def _done(self, keys: set[str]) -> set[str]:
         query = select(Repair.intake_key)
@@ -163,6 +182,8 @@ class _Planner:
         repair, says = self._repair(cells, texts) if texts["item"] or texts["problem"] else ({}, [])
         if repair:
             repair["key"] = self.keys[line]
+            if line in self.before:
+                says.append(_("the same was here before: %(code)s", code=self.before[line]))
         customer, name, about = self._customer(line, phone, texts["name"], texts["email"])
         kind, status = ("repair", repair["status"]) if repair else ("customer", None)
         values = {"phone": phone, "name": texts["name"], "email": texts["email"], "repair": repair}

@@ -9,11 +9,13 @@ import io
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
+from .. import language
 from ..formats import fold, number
 from ..rules import CLOSED, Status
 from .writing import CUT, SIGNS
@@ -179,6 +181,12 @@ def plain(cell: str) -> str:
     return cell[1:].strip() if re.match(f"'[{SIGNS}]", cell) else cell
 
 
+@lru_cache
+def _called(spoken: str) -> dict[str, Status]:
+    """The statuses by what they are called in the language that is spoken."""
+    return {_bare(status.label): status for status in Status}
+
+
 def status(written: str) -> Status:
     """The status that a word means; received where nothing is said. Only open repairs are brought in.
 
@@ -186,8 +194,7 @@ def status(written: str) -> Status:
     """
     if not written:
         return Status.RECEIVED
-    labels = {_bare(status.label): status for status in Status}
-    if (found := _NAMED.get(_bare(written)) or labels.get(_bare(written))) is None:
+    if (found := _NAMED.get(_bare(written)) or _called(language.current()).get(_bare(written))) is None:
         names = ", ".join(open_labels())
         raise ValueError(_("“%(written)s” is no status. Write one of: %(names)s.", written=written[:40], names=names))
     if found in CLOSED:

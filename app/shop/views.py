@@ -15,7 +15,6 @@ from flask import (
     url_for,
 )
 from flask_babel import gettext as _
-from flask_babel import refresh
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -104,7 +103,7 @@ def settings():
     elif form.validate():
         change_shop(shop, form.details() | {"link_days": form.link_days.data})
         # In the language that was chosen just now.
-        refresh()
+        language.use(auth.language_of(me()))
         flash(_("Settings saved."))
         return redirect(url_for(".settings"), 303)
     return _framing(_settings_page(form), 422 if form.errors else 200)

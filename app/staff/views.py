@@ -1,13 +1,13 @@
 """The pages about people: all of them, one of them, the way in for who is new, and one's own account."""
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
-from flask_babel import force_locale, ngettext, refresh
+from flask_babel import force_locale, lazy_gettext, ngettext
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from wtforms import ValidationError
 
-from .. import auth, passwords, sharing
+from .. import auth, language, passwords, sharing
 from .. import second_step as codes_of
 from ..auth import few_guesses, me
 from ..db import db
@@ -157,7 +157,7 @@ def deactivate(staff_id):
         db.session.rollback()
         return _refuse_access(person, failed=str(refusal))
     if person.id == me().id:
-        return auth.show_out(_("You have left. The shop’s history keeps your name."))
+        return auth.show_out(lazy_gettext("You have left. The shop’s history keeps your name."))
     flash(_with_nobodys(_("%(name)s may no longer sign in.", name=person.name), count))
     return redirect(url_for(".edit", staff_id=person.id), 303)
 
@@ -234,8 +234,8 @@ def welcome(token):
         person = actions.join(auth.digest(token), password_hash)
         if person is None:
             return _unknown()
-        # They read it on a page of their own.
-        with force_locale(person.language or get_shop().language):
+        # They read it on a page of their own, or on the one that asks for a code.
+        with force_locale(language.current() if person.totp_secret else auth.language_of(person)):
             said = _(
                 "Welcome, %(name)s. From now on you sign in with %(email)s and the password you chose.",
                 name=person.name,
@@ -297,9 +297,9 @@ def speak():
     """Changes the language of one's own pages."""
     form = forms.LanguageForm(get_shop())
     if not form.validate():
-        return _account(language=form), 422
+        return _account(spoken=form), 422
     actions.speak(me(), form.language.data)
-    refresh()
+    language.use(auth.language_of(me()))
     # Translators: name your own language here, not English: it is the one that was just chosen.
     flash(_("Your pages are in English now."))
     return redirect(url_for(".account"), 303)
@@ -396,15 +396,15 @@ def end_session(sign_in_id):
 def sign_out_everywhere():
     """Ends every session of one's own, this one too."""
     actions.end_all_sessions(me())
-    return auth.show_out(_("You are signed out everywhere."))
+    return auth.show_out(lazy_gettext("You are signed out everywhere."))
 
 
-def _account(*, password=None, name=None, language=None):
+def _account(*, password=None, name=None, spoken=None):
     return render_template(
         "staff/account.html",
         form=password or forms.PasswordForm(formdata=None),
         name_form=name or forms.NameForm(formdata=None, name=me().name),
-        language_form=language or forms.LanguageForm(get_shop(), formdata=None, language=me().language),
+        language_form=spoken or forms.LanguageForm(get_shop(), formdata=None, language=me().language),
         signed_in=queries.signed_in(me()),
         last=queries.last_sign_ins(me()),
         here=current_user.row.id,
