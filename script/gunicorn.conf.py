@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from gunicorn.glogging import Logger
@@ -52,6 +53,25 @@ def _is_shop(app):
     return "BACKUP_AT" in getattr(app, "config", {})
 
 
+def _load_templates(environment):
+    """Loads every template. A child compiles them, and takes with it what that leaves in memory: four megabytes."""
+    from jinja2 import FileSystemBytecodeCache
+
+    names = environment.list_templates(extensions=["html", "svg"])
+    with tempfile.TemporaryDirectory() as folder:
+        environment.bytecode_cache = FileSystemBytecodeCache(folder)
+        if (child := os.fork()) == 0:
+            try:
+                for name in names:
+                    environment.get_template(name)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        for name in names:
+            environment.get_template(name)
+        environment.bytecode_cache = None
+
+
 def on_starting(server):
     """Finishes in the parent what each worker would do for itself, so that they share the memory of it."""
     app = server.app.wsgi()
@@ -61,8 +81,7 @@ def on_starting(server):
         from app.backup import nightly
 
         configure_mappers()
-        for name in app.jinja_env.list_templates(extensions=["html", "svg"]):
-            app.jinja_env.get_template(name)
+        _load_templates(app.jinja_env)
     # What is loaded by now is for ever: the collector's marks on it would make each worker copy it.
     gc.collect()
     gc.freeze()

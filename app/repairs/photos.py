@@ -3,12 +3,12 @@
 import os
 import secrets
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import abort, current_app, send_file
-from PIL import Image
 
-from .. import pictures
+if TYPE_CHECKING:
+    from PIL import Image
 
 # What one form may bring, in bytes: a dozen pictures as phones take them. And the largest file of them.
 MOST_BYTES = 64 * 1024 * 1024
@@ -71,6 +71,11 @@ def _path(name: str, size: str) -> Path:
 
 
 def _store(upload, name: str) -> Picture:
+    # Here, because Pillow takes two megabytes: of those alone who send pictures.
+    from PIL import Image
+
+    from .. import pictures
+
     with pictures.one_at_a_time:
         picture = pictures.on_white(pictures.read(upload, most_bytes=MOST_BYTES_A_FILE, side=SIDES[FULL]))
         for size, side in SIDES.items():
@@ -80,7 +85,7 @@ def _store(upload, name: str) -> Picture:
     return Picture(name, *picture.size)
 
 
-def _write(image: Image.Image, path: Path) -> None:
+def _write(image: "Image.Image", path: Path) -> None:
     """Writes a file that is there whole or not at all, and outlives a power cut as the database's row does."""
     for place in (folder(), path.parent):
         place.mkdir(mode=0o700, exist_ok=True)

@@ -2,17 +2,18 @@
 
 import hashlib
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Response, abort
 from flask_babel import gettext as _
-from PIL import Image
 from sqlalchemy import select
 
-from .. import pictures
 from ..db import db
 from ..models import Logo, get_shop
 from ..rules import Refused
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MOST_BYTES = 5 * 1024 * 1024
 # It is shown at half of this, so that it is sharp on a phone's fine screen.
@@ -36,6 +37,11 @@ def make(upload) -> Made:
 
     Only pixels get through, as with photos; transparency is kept, and an empty margin cut away.
     """
+    # Here, because Pillow takes two megabytes: of those alone who send pictures.
+    from PIL import Image
+
+    from .. import pictures
+
     with pictures.one_at_a_time:
         image = pictures.read(upload, most_bytes=MOST_BYTES, side=2000)
     if image.mode == "RGBA":
@@ -61,7 +67,7 @@ def serve(name: str) -> Response:
     return answer
 
 
-def _pack(image: Image.Image) -> tuple[bytes, Image.Image]:
+def _pack(image: "Image.Image") -> tuple[bytes, "Image.Image"]:
     """The picture as WebP, as good as it may be at that size, and smaller if it must."""
     ways = ({"lossless": True, "quality": 90}, *({"quality": quality} for quality in (90, 75, 55)))
     while True:
@@ -73,7 +79,7 @@ def _pack(image: Image.Image) -> tuple[bytes, Image.Image]:
         image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
-def _tone(image: Image.Image) -> str:
+def _tone(image: "Image.Image") -> str:
     """Whether it would be lost on a dark ground, or on a light one: which of the two most of its drawn pixels are."""
     if image.mode != "RGBA":
         return ""
