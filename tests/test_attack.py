@@ -565,7 +565,7 @@ COOKIES = {"readylight", "known", "theme", "__Host-readylight", "__Host-known", 
 def check_sound(ask: Ask, answer: Answer) -> None:
     """An answer that was meant: no fault, guarded, and leading nowhere else."""
     assert answer.status in STATUSES
-    framed = ask.endpoint == "shop.show_preview" and answer.status == 200
+    framed = ask.endpoint == "shop.show_preview" and answer.status == 200 and ask.method != "OPTIONS"
     for name, pattern in GUARDS.items():
         # A page of ours that our own settings show in a frame, and nobody else.
         pattern = pattern.replace("frame-ancestors 'none'", "frame-ancestors 'self'") if framed else pattern
