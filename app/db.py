@@ -79,7 +79,7 @@ def init_app(app):
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         # It must be known before the first PRAGMA.
-        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 64})
+        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 16})
         # Those who wait for their turn to write keep no reader from a connection; some need a second one for a counter.
         most = 2 * app.config["THREADS"]
     else:
@@ -106,7 +106,7 @@ def _prepare(connection, record):
         connection.isolation_level = None
         # The system has the file in its memory anyway. Two megabytes more of it for each of a hundred connections, as
         # SQLite would keep, made no query faster.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-256"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-128"):
             connection.execute(f"PRAGMA {pragma}")
     else:
         # A web machine that lost its power in the middle of a change must not lock everyone else out of the repair.
