@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 from babel.support import NullTranslations
-from flask_babel import Domain
+from flask_babel import Domain, force_locale
 from sqlalchemy import delete, insert, select
 
-from app.activity import queries, record
+from app.activity import queries, record, words
 from app.activity.words import in_words
 from app.customers import merging
 from app.db import db
@@ -439,3 +439,15 @@ def test_a_long_history_is_folded(owner, talked_about):
     assert len(history(page)) == 13
     assert history(page)[0] == "Note Note 7"
     assert not owner.page(f"/repairs/{talked_about.code}?history=moves").all("#history details")
+
+
+@pytest.mark.parametrize("what", words._COUNTED)
+def test_every_count_that_is_kept_can_be_said_in_another_language(app, what):
+    with app.test_request_context(), force_locale("de"):
+        for count in (1, 2, 1200):
+            kept = words.counted(count, what)
+            said = words.in_words(kept, Deed.IMPORTED)
+            assert said != kept
+            assert re.match(r"1\b|2\b|1\.200\b", said)
+    with pytest.raises(KeyError):
+        words.counted(1, "zebra")

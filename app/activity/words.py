@@ -78,6 +78,16 @@ _OURS |= frozenset(Deed) - {Deed.SIGNED_IN, Deed.BRANCH_ADDED}
 _NEXT_FIELD = re.compile(rf"; (?=(?:{'|'.join(_FIELDS)}) \(was: )")
 
 
+def counted(count: int, what: str) -> str:
+    """How a count is kept, which in_words reads again: "1 photo", "3 repairs went over".
+
+    what: in the singular, one of those that in_words can say; KeyError for another.
+    """
+    if what not in _COUNTED:
+        raise KeyError(what)
+    return f"{count:,} " + (what if count == 1 else re.sub(r"photo|repair|customer", r"\g<0>s", what))
+
+
 def in_words(text: str, kind: str) -> str:
     """The text of an event or of a line of the record, which is of that kind."""
     if kind not in _OURS:

@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext
 from sqlalchemy import select
 
 from ..activity import record
+from ..activity.words import counted
 from ..db import db, utcnow
 from ..models import Customer, Merge, Repair, Staff
 from ..repairs.actions import hand_over
@@ -80,7 +81,7 @@ def merge(kept: Customer, gone: Customer, *, by: Staff, seen: str, **chosen: str
     fields = {field: [before[field], getattr(kept, field)] for field in FIELDS}
     made = Merge(kept=kept, gone=gone, staff=by, repairs=repairs, before=fields | {"own_phone": own_phone})
     db.session.add(made)
-    _note(Deed.CUSTOMERS_MERGED, made, by, f"{_count(len(repairs))} went over")
+    _note(Deed.CUSTOMERS_MERGED, made, by, counted(len(repairs), "repair went over"))
     db.session.commit()
     return made
 
@@ -128,7 +129,7 @@ def undo(made: Merge, *, by: Staff) -> list[str]:
     _give(kept, gone, by, "A merge of two customers was undone.", only=back)
     # What it remembered is nobody's business any more.
     made.undone_at, made.before = utcnow(), {}
-    _note(Deed.MERGE_UNDONE, made, by, f"{_count(len(back))} went back")
+    _note(Deed.MERGE_UNDONE, made, by, counted(len(back), "repair went back"))
     db.session.commit()
     return left
 
@@ -165,7 +166,3 @@ def _give(old: Customer, new: Customer, by: Staff, why: str, *, only: set[int] |
 
 def _note(deed: Deed, made: Merge, by: Staff, text: str) -> None:
     record.note(deed, by=by, subject=made, text=text, branch_id=by.branch_id)
-
-
-def _count(repairs: int) -> str:
-    return f"{repairs} repair{'' if repairs == 1 else 's'}"

@@ -4,6 +4,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from ..activity import record
+from ..activity.words import counted
 from ..customers.queries import by_phone
 from ..db import db
 from ..models import Branch, Customer, Shop, Staff
@@ -44,7 +45,8 @@ def bring_in_list(listed: reading.List, shop: Shop, branch_id: int, *, by: Staff
         for fate in plan.fates:
             if fate.kind != "refused":
                 _bring(fate, customers, branches, shop, by)
-        text = f"{_many(plan.count(kind='repair'), 'repair')}, {_many(plan.count(customer='new'), 'new customer')}"
+        brought = (counted(plan.count(kind="repair"), "repair"), counted(plan.count(customer="new"), "new customer"))
+        text = ", ".join(brought)
         record.note(Deed.IMPORTED, by=by, text=text, branch_id=branch_id)
     db.session.commit()
     return plan
@@ -67,9 +69,5 @@ def _bring(fate, customers, branches, shop, by) -> None:
 
 def note_export(count: int, *, by: Staff, branch_id: int | None) -> None:
     """Writes down, and commits, that so many repairs leave the shop."""
-    record.note(Deed.REPAIRS_EXPORTED, by=by, text=_many(count, "repair"), branch_id=branch_id)
+    record.note(Deed.REPAIRS_EXPORTED, by=by, text=counted(count, "repair"), branch_id=branch_id)
     db.session.commit()
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from .. import formats, rules
+from ..activity.words import counted
 from ..customers import actions as customers
 from ..db import db, utcnow
 from ..models import Branch, Customer, Event, Photo, Repair, Shop, Staff, get_shop
@@ -249,8 +250,7 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
         db.session.refresh(repair, with_for_update={"of": Repair})
         check_version(repair, version)
         db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
-        count = len(pictures)
-        _record(repair, by, Kind.PHOTO_ADDED, text=f"{count} photo" if count == 1 else f"{count} photos")
+        _record(repair, by, Kind.PHOTO_ADDED, text=counted(len(pictures), "photo"))
         db.session.commit()
     except BaseException:
         photos.remove(*(picture.name for picture in pictures))
