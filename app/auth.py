@@ -229,11 +229,11 @@ def _gone_meanwhile(error: ObjectDeletedError):
 
 
 def _forbidden(refusal: rules.Forbidden):
-    note_refusal(refusal)
+    note_refusal()
     return error_page(403, text=str(refusal))
 
 
-def note_refusal(refusal: rules.Forbidden) -> None:
+def note_refusal() -> None:
     """Writes down who tried what is not theirs to do."""
     # Not its sentence, which is in the language of whoever was refused.
     log.warning("staff %s was refused %s", current_user.row.staff_id, request.endpoint)

@@ -19,11 +19,6 @@ def init_app(app, chosen) -> None:
     app.jinja_env.globals["language"] = current
 
 
-def native_names() -> list[tuple[str, str]]:
-    """(code, what the language calls itself), to choose from."""
-    return [*NAMES.items()]
-
-
 def current() -> str:
     """The language that is spoken now: a name of NAMES. English where nobody is there to read."""
     locale = get_locale()

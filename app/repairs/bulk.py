@@ -70,7 +70,7 @@ def _each(picks, doing, act) -> Outcome:
         except actions.Stale:
             reason = _("Somebody changed it meanwhile; look again.")
         except rules.Forbidden as refusal:
-            auth.note_refusal(refusal)
+            auth.note_refusal()
             reason = str(refusal)
         except Refused as refusal:
             reason = str(refusal)

@@ -392,7 +392,7 @@ def _change(code, doing, form, panel, action, values=dict):
         error, status = _who_was_faster(repair, typed=panel != PHOTOS), 409
         also = tuple(other for other in _PANELS if other != panel)
     except rules.Forbidden as refusal:
-        auth.note_refusal(refusal)
+        auth.note_refusal()
         error, status = str(refusal), 403
     except Refused as refusal:
         error, status = str(refusal), 422

@@ -60,7 +60,7 @@ class ShopFields:
     country = SelectField(lazy_gettext("Country"))
     timezone = StringField(lazy_gettext("Time zone"), [Needed(lazy_gettext("Which time zone is the shop in?")), _zone])
     currency = SelectField(lazy_gettext("Currency"))
-    language = SelectField(lazy_gettext("Language"), choices=choices(language.native_names()), default="en")
+    language = SelectField(lazy_gettext("Language"), choices=choices(language.NAMES.items()), default="en")
     phone = TelField(lazy_gettext("Phone"), [Needed(lazy_gettext("Customers call this number.")), _phone])
     whatsapp = TelField(lazy_gettext("WhatsApp number"), [_phone])
     address = TextAreaField(lazy_gettext("Address"), [Length(max=300)])

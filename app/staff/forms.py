@@ -97,9 +97,8 @@ class LanguageForm(Form):
 
     def __init__(self, shop, **kwargs):
         super().__init__(**kwargs)
-        names = dict(language.native_names())
-        shops = _("As the shop: %(language)s", language=names[shop.language])
-        self.language.choices = choices([("", shops), *names.items()])
+        shops = _("As the shop: %(language)s", language=language.NAMES[shop.language])
+        self.language.choices = choices([("", shops), *language.NAMES.items()])
 
 
 class PasswordForm(Form):
