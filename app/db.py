@@ -2,13 +2,12 @@
 
 import json
 import sqlite3
-from collections import namedtuple
 from datetime import UTC, datetime
 from select import POLLIN, poll
 
 from flask import g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Engine, MetaData, Pool, Select, Text, TypeDecorator, event
+from sqlalchemy import DateTime, Engine, MetaData, Pool, Text, TypeDecorator, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -182,48 +181,3 @@ def trouble(error: SQLAlchemyError) -> str:
     if state.startswith(("08", "57P", "25P03")) or (isinstance(error, OperationalError) and not name and not state):
         return "away"
     return ""
-
-
-class QuickRead:
-    """A SELECT that is compiled once and handed to the driver itself, on the engine "reads".
-
-    For what is asked thousands of times a minute: on SQLite one takes 15 µs, where a session takes 150. Rows are named
-    tuples, with the values that a session would give.
-    """
-
-    def __init__(self, statement: Select):
-        self._statement = statement
-        self._row = namedtuple("Row", statement.selected_columns.keys())
-        self._prepared = {}
-
-    def one(self, **values):
-        """The first row, or None. values: the statement's parameters by name."""
-        return next(iter(self.all(**values)), None)
-
-    def all(self, **values) -> list:
-        """Every row."""
-        engine = db.engines["reads"]
-        sql, names, readers = self._prepared.get(engine.dialect.name) or self._prepare(engine.dialect)
-        connection = engine.raw_connection()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(sql, [values[name] for name in names] if names else values)
-            rows = cursor.fetchall()
-        except engine.dialect.loaded_dbapi.Error:
-            # The long way says what is wrong in SQLAlchemy's words, and knows when a whole pool has died.
-            connection.invalidate()
-            with engine.connect() as long_way:
-                return long_way.execute(self._statement, values).all()
-        finally:
-            connection.close()
-        return [self._read(readers, row) for row in rows]
-
-    def _read(self, readers, row):
-        return self._row._make([read(value) if read else value for read, value in zip(readers, row, strict=True)])
-
-    def _prepare(self, dialect):
-        compiled = self._statement.compile(dialect=dialect)
-        types = [column.type.dialect_impl(dialect) for column in self._statement.selected_columns]
-        readers = [kind.result_processor(dialect, None) for kind in types]
-        self._prepared[dialect.name] = compiled.string, compiled.positiontup, readers
-        return self._prepared[dialect.name]

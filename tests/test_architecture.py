@@ -24,6 +24,7 @@ RANKS = {
     "worker": 0,
     "db": 1,
     "models": 2,
+    "reads": 2,
     "web": 2,
     "throttle": 3,
     "passwords": 1,

@@ -7,7 +7,8 @@ from sqlalchemy import event, text
 
 from app import search
 from app.customers import actions as customers
-from app.db import QuickRead, db
+from app.db import db
+from app.reads import QuickRead
 from app.repairs import actions
 
 from .factories import branch, make_customer, make_repair, make_staff

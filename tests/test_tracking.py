@@ -14,6 +14,7 @@ from app.db import utcnow
 from app.repairs import actions
 from app.rules import Status
 
+from .conftest import POSTGRESQL
 from .factories import branch, make_customer, make_repair, make_staff
 
 # A Monday, ten in the morning in Bangkok.
@@ -629,16 +630,19 @@ def test_a_browser_that_can_unpack_gets_the_page_packed(anyone, shop):
 # --- unchanged, and changed ---------------------------------------------------------------------
 
 
-def test_an_unchanged_page_is_a_304_after_one_read(anyone, shop, statements):
+def test_an_unchanged_page_is_a_304_after_one_read_or_none(anyone, shop, statements):
     url = address(make_repair(status="repairing"))
     page = anyone.page(url)
     for asked, header in (
         (url, {"If-None-Match": page.headers["ETag"]}),
         (f"{url}/live", {"HX-PTag": page.headers["HX-PTag"]}),
     ):
-        statements.clear()
-        assert anyone.page(asked, 304, headers=header).html == ""
-        assert len(statements) == 1, statements
+        # Whatever is written, it may concern this page.
+        make_customer()
+        for most in (1, 0 if not POSTGRESQL else 1):
+            statements.clear()
+            assert anyone.page(asked, 304, headers=header).html == ""
+            assert len(statements) <= most, statements
 
 
 def test_a_whole_page_costs_few_reads_however_long_its_history(anyone, by, statements):
@@ -658,7 +662,7 @@ def test_a_page_is_drawn_once_for_all_who_look_at_it(anyone, shop, statements):
         first = anyone.page(url)
         statements.clear()
         again = anyone.page(url)
-        assert len(statements) == 1, statements
+        assert len(statements) <= 1, statements
         clock = re.compile(r"data-now=[^>]*>|<b data-unit.*?</b>")
         assert clock.sub("", again.html) == clock.sub("", first.html)
 

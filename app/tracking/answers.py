@@ -1,8 +1,9 @@
 """How the customer's page is answered so often at so little cost.
 
-Hundreds of phones ask every few seconds, and mostly nothing has changed. So one indexed read (_STATE) decides: whoever
-has the present state is told so; a page is drawn once for each state and given out as it is from then on; and what
-needs nothing else is answered in front of Flask, as static files are, in a fifth of the time.
+Hundreds of phones ask every few seconds, and mostly nothing has changed. So one indexed read (_STATE) decides, and none
+where nothing at all was written since the last one: whoever has the present state is told so; a page is drawn once for
+each state and given out as it is from then on; and what needs nothing else is answered in front of Flask, as static
+files are, in a fifth of the time.
 """
 
 import re
@@ -10,6 +11,7 @@ import zlib
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from flask import current_app
@@ -19,8 +21,9 @@ from sqlalchemy import Text, bindparam, select, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import formats, hours, rules, web
-from ..db import QuickRead
+from ..db import db, utcnow
 from ..models import Branch, Repair, Shop
+from ..reads import QuickRead, Remembered
 from ..web import now
 from . import queries
 
@@ -63,21 +66,21 @@ def state(token: str):
     return _STATE.one(token=token, shop=1) if _TOKEN.fullmatch(token) else None
 
 
-def has_ended(state) -> bool:
+def has_ended(state, moment: datetime) -> bool:
     """Whether the link's days after the repair was closed are over."""
     return (
         state.status in rules.CLOSED
         and state.link_days > 0
-        and now() > state.moved_at + timedelta(days=state.link_days)
+        and moment > state.moved_at + timedelta(days=state.link_days)
     )
 
 
-def _is_counting(state) -> bool:
+def _is_counting(state, moment: datetime) -> bool:
     """Whether the page has a countdown."""
-    return state.status in rules.UNFINISHED and state.promised_at is not None and state.promised_at > now()
+    return state.status in rules.UNFINISHED and state.promised_at is not None and state.promised_at > moment
 
 
-def _tag(state) -> str:
+def _tag(state, moment: datetime, build: str) -> str:
     """Names one state of the page.
 
     It changes with the repair, the shop and the program, and with the clock where the page says a word
@@ -86,11 +89,11 @@ def _tag(state) -> str:
     """
     late = -1
     if state.promised_at is not None and state.status in rules.UNFINISHED:
-        late = max((now() - state.promised_at) // timedelta(minutes=1), -1)
+        late = max((moment - state.promised_at) // timedelta(minutes=1), -1)
         late = late if late < 60 else 60 + late // 60
-    here = now().astimezone(ZoneInfo(state.timezone))
+    here = moment.astimezone(ZoneInfo(state.timezone))
     clock = f"{here.toordinal()}.{hours.period(state.hours, here)}.{late}"
-    return f"{state.public_version}.{state.shop_version}.{clock}.{current_app.config['TRACKING_BUILD']}"
+    return f"{state.public_version}.{state.shop_version}.{clock}.{build}"
 
 
 # --- pages that are drawn -----------------------------------------------------------------------
@@ -167,7 +170,7 @@ def _render(view, token: str, part: str) -> str:
 def sample(view) -> str:
     """A page that is drawn for once and about no repair: it has no token, and asks for nothing again."""
     html = _render(view, "", PAGE)
-    return _set_clock(html, view.deadline) if view.deadline else html
+    return _set_clock(html, view.deadline, now()) if view.deadline else html
 
 
 def forget() -> None:
@@ -175,11 +178,11 @@ def forget() -> None:
     _drawn.clear()
 
 
-def _set_clock(html: str, deadline: datetime) -> str:
-    """A page, or the part of it with the clock, showing what is left now."""
-    left = max(0, int((deadline - now()).total_seconds()))
+def _set_clock(html: str, deadline: datetime, moment: datetime) -> str:
+    """A page, or the part of it with the clock, showing what is left at that moment."""
+    left = max(0, int((deadline - moment).total_seconds()))
     shown = {
-        "now": formats.iso_utc(now()),
+        "now": formats.iso_utc(moment),
         "days": str(left // 86400),
         "hours": f"{left // 3600 % 24:02d}",
         "minutes": f"{left // 60 % 60:02d}",
@@ -193,13 +196,28 @@ def _set_clock(html: str, deadline: datetime) -> str:
 # --- answers ------------------------------------------------------------------------------------
 
 
-def answer(state, token: str, part: str, *, held: str, packs: bool, may_draw: bool):
+class Asked(NamedTuple):
+    """Who asks for what, and when.
+
+    part: the PAGE or its LIVE part. held: the tag of what they have, as the header HELD[part] says it. packs: whether
+    they take gzip.
+    """
+
+    token: str
+    part: str
+    held: str
+    packs: bool
+    moment: datetime
+
+
+def answer(state, asked: Asked, build: str, *, may_draw: bool):
     """(status, headers, body) for whoever asks for a page or its live part, or None.
 
-    held: the tag of what the asker has, as the header HELD[part] says it. packs: whether they take gzip. None for what
-    would have to be drawn first, if it may not be, and for a link that was replaced a moment ago.
+    build: names the program that draws. None for what would have to be drawn first, if it may not be, and for a link
+    that was replaced a moment ago.
     """
-    tag, counting = _tag(state), _is_counting(state)
+    token, part, held, packs, moment = asked
+    tag, counting = _tag(state, moment, build), _is_counting(state, moment)
     headers = HEADERS | {"HX-PTag": tag}
     if part == LIVE:
         # No ETag: a browser would ask by its own copy, turn our 304 into that, and htmx would draw it every time.
@@ -213,7 +231,7 @@ def answer(state, token: str, part: str, *, held: str, packs: bool, may_draw: bo
     drawn = _drawn.get((token, part, tag)) or (_draw(token, part, tag) if may_draw else None)
     if drawn is None:
         return None
-    clock = _set_clock(drawn.clock, state.promised_at) if counting else ""
+    clock = _set_clock(drawn.clock, state.promised_at, moment) if counting else ""
     body = drawn.packed(clock) if packs else drawn.plain(clock)
     if packs:
         headers["Content-Encoding"] = "gzip"
@@ -221,11 +239,16 @@ def answer(state, token: str, part: str, *, held: str, packs: bool, may_draw: bo
     return "200 OK", headers, body
 
 
+# The states of as many open pages: about two megabytes in each process.
+MOST_STATES = 5000
+
+
 class Front:
     """WSGI: gives out what is drawn already, and says that nothing has changed. The app does all else."""
 
     def __init__(self, app):
         self.app, self.pages = app, app.wsgi_app
+        self._states = Remembered(self._engine, MOST_STATES)
 
     def __call__(self, environ, start_response):
         """Answers, or lets the app answer."""
@@ -238,10 +261,18 @@ class Front:
 
     def _known(self, token, part, environ):
         held = environ.get("HTTP_" + HELD[part].upper().replace("-", "_"), "")
-        packs = web.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        asked = Asked(token, part, held, web.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")), utcnow())
         # A database that does not answer is the app's to explain.
-        with suppress(SQLAlchemyError), self.app.app_context():
-            found = state(token)
-            if found is not None and not has_ended(found):
-                return answer(found, token, part, held=held, packs=packs, may_draw=False)
+        with suppress(SQLAlchemyError):
+            found = self._states.get(token, self._state)
+            if found is not None and not has_ended(found, asked.moment):
+                return answer(found, asked, self.app.config["TRACKING_BUILD"], may_draw=False)
         return None
+
+    def _state(self, token):
+        with self.app.app_context():
+            return state(token)
+
+    def _engine(self):
+        with self.app.app_context():
+            return db.engines["reads"]

@@ -12,8 +12,8 @@ from flask_babel import gettext as _
 from sqlalchemy import bindparam, select
 
 from .. import formats, hours, rules, sharing
-from ..db import QuickRead
 from ..models import Branch, Event, Repair, Shop, contact
+from ..reads import QuickRead
 from ..rules import Kind, Status
 from ..web import now
 

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from ..models import contact
 from ..throttle import count_miss
-from ..web import error_page, public, takes_gzip
+from ..web import error_page, now, public, takes_gzip
 from . import answers, queries
 from .answers import HEADERS, HELD, LIVE, PAGE
 
@@ -36,7 +36,7 @@ def init_app(app):
 def show(token):
     """The whole page."""
     state = answers.state(token)
-    if state is not None and answers.has_ended(state):
+    if state is not None and answers.has_ended(state, now()):
         return _gone(token)
     return _answer(state, token, PAGE) or _unknown()
 
@@ -46,7 +46,7 @@ def show(token):
 def live(token):
     """The part that changes. Answers 304 while the tag the page holds is the present one."""
     state = answers.state(token)
-    ended = state is not None and answers.has_ended(state)
+    ended = state is not None and answers.has_ended(state, now())
     if not ended and (answer := _answer(state, token, LIVE)):
         return answer
     # The page reloads itself and then says what happened.
@@ -58,7 +58,8 @@ def _answer(state, token, part):
     if state is None:
         return None
     held, packs = request.headers.get(HELD[part], ""), takes_gzip(request.headers.get("Accept-Encoding", ""))
-    known = answers.answer(state, token, part, held=held, packs=packs, may_draw=True)
+    asked = answers.Asked(token, part, held, packs, now())
+    known = answers.answer(state, asked, current_app.config["TRACKING_BUILD"], may_draw=True)
     if known is None:
         return None
     status, headers, body = known

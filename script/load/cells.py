@@ -46,6 +46,8 @@ class Cell:
     # Also measured with one user alone, or with one user alone and no more.
     alone: bool = False
     crowd: bool = True
+    # Meanwhile somebody writes, so often that nothing which was read before is good any more.
+    disturbed: bool = False
 
 
 # --- customers ----------------------------------------------------------------------------------
@@ -90,6 +92,7 @@ def moves(town: Town, put_back: list[tuple[str, int]]) -> list[Request]:
 
 
 POLL, POLL_ANY = "poll, unchanged", "poll, unchanged, any repair"
+POLL_DISTURBED = "poll, unchanged, others write"
 PAGE, PAGE_ANY = "tracking page", "tracking page, any repair"
 BOARD, SEARCH, FAR = "board", "search", "far page of Delivered"
 MOVE = "next step (POST)"
@@ -118,6 +121,7 @@ CELLS = (
         seconds=1,
         again=False,
     ),
+    Cell(POLL_DISTURBED, lambda town, server: _polls(server, town.open_tokens), expect=304, disturbed=True),
     Cell(PAGE, lambda town, server: _pages(town.open_tokens)),
     Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304),
 )

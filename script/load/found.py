@@ -5,7 +5,7 @@ import platform
 import time
 
 from . import budgets, pages, paper, report, stage
-from .cells import BROWSER, POLL
+from .cells import BROWSER, POLL, POLL_ANY
 from .rounds import Rounds
 from .town import Town
 
@@ -47,7 +47,7 @@ class Found:
     def look_at_postgres(self) -> None:
         """What PostgreSQL alone could answer."""
         if town := self._largest.get("PostgreSQL"):
-            read = self.rounds.find(POLL, *town.database[:2]).statements[0]
+            read = self.rounds.find(POLL_ANY, *town.database[:2]).statements[-1]
             self.ceiling = paper.postgres_ceiling(town.database, read, town.open_tokens, self._postmaster)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from .cells import POLL
+from .cells import POLL_DISTURBED
 from .machine import cpu_seconds
 from .pages import EVERY
 from .rounds import Rounds
@@ -20,6 +20,7 @@ SECONDS = 2.0
 
 ASSUMPTIONS = (
     f"an open page asks every {EVERY:.0f} s; nearly all answers are “unchanged”",
+    "somewhere somebody always writes, so that each answer costs its one read",
     f"processors are planned {BUSY:.0%} busy",
     f"a shop (or branch) has {PAGES_A_SHOP} pages open in its busiest minute; a page in the background asks nothing",
     "processor time an answer is as measured here, and a further core carries as much as the first",
@@ -69,7 +70,7 @@ def from_rounds(rounds: Rounds) -> list[Step]:
     """The lines for what was measured with the most repairs; none where the polls were not measured."""
     costs = {}
     for town in rounds.towns:
-        measured = rounds.find(POLL, *town.database[:2])
+        measured = rounds.find(POLL_DISTURBED, *town.database[:2])
         if measured and (server := measured.cpu(measured.server_cpu)):
             costs[town.database.kind] = server / 1000, (measured.cpu(measured.database_cpu) or 0) / 1000
     if "SQLite" not in costs:
@@ -84,7 +85,7 @@ def from_rounds(rounds: Rounds) -> list[Step]:
 def postgres_ceiling(database: Database, statement: list, tokens: list[str], postmaster: int | None) -> dict:
     """How often PostgreSQL answers the poll's one read when nobody does anything else, two clients in a tight loop.
 
-    statement: (text, parameters), as the poll gave it to the driver.
+    statement: (text, parameters), as it was given to the driver.
     """
     before = cpu_seconds(postmaster) if postmaster else 0.0
     with multiprocessing.get_context("spawn").Pool(2) as pool:

@@ -196,7 +196,8 @@ def load_of(cell: Cell, town: Town, server: Server):
         requests = moves(town, put_back) if put_back else cell.requests(town, server)
         if not cell.once:
             warm_up(server, requests)
-        yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
+        with town.writing() if cell.disturbed else nullcontext():
+            yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
 
 
 def warm_up(server: Server, requests: list[Request]) -> None:

@@ -1,0 +1,162 @@
+"""What is remembered of the database, and for how long: never beyond the next write of whomsoever."""
+
+import threading
+
+import pytest
+from sqlalchemy import create_engine, select
+
+from app import reads
+from app.db import db, let_go
+from app.models import Shop
+from app.reads import Remembered
+
+from .conftest import POSTGRESQL
+
+on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="other tests write to the same PostgreSQL server meanwhile")
+
+
+@pytest.fixture
+def asked():
+    """Each name that was read for, in order."""
+    return []
+
+
+@pytest.fixture
+def name(shop, asked):
+    """Reads the shop's name, for a key."""
+
+    def read(key):
+        asked.append(key)
+        with db.engines["reads"].connect() as connection:
+            return connection.scalar(select(Shop.name))
+
+    return read
+
+
+@pytest.fixture
+def remembered(shop):
+    """It remembers ten values."""
+    return Remembered(lambda: db.engines["reads"], most=10)
+
+
+@pytest.fixture
+def elsewhere(shop):
+    """What another process may do to the database."""
+    engine = create_engine(db.engine.url)
+    yield engine
+    engine.dispose()
+
+
+def rename(engine, to):
+    with engine.begin() as connection:
+        connection.execute(Shop.__table__.update().values(name=to))
+
+
+@on_sqlite
+def test_a_value_is_read_once_while_nothing_is_written(remembered, name, asked):
+    assert {remembered.get("a", name) for _ in range(5)} == {"Lamp & Bench"}
+    remembered.get("b", name)
+    assert asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("by", ["this process", "another process"])
+def test_whoever_writes_it_is_seen(remembered, name, elsewhere, by):
+    remembered.get("a", name)
+    for number in range(3):
+        rename(db.engine if by == "this process" else elsewhere, f"Name {number}")
+        assert remembered.get("a", name) == f"Name {number}"
+
+
+def test_what_is_not_committed_is_not_seen_and_then_is(remembered, name, elsewhere):
+    before = remembered.get("a", name)
+    with elsewhere.begin() as connection:
+        connection.execute(Shop.__table__.update().values(name="Soon"))
+        assert remembered.get("a", name) == before
+    assert remembered.get("a", name) == "Soon"
+
+
+def test_of_two_that_write_at_once_the_one_that_ends_last_is_seen_too(remembered, name, elsewhere):
+    if not POSTGRESQL:
+        pytest.skip("on SQLite one writes at a time")
+    with elsewhere.begin() as slow:
+        slow.execute(Shop.__table__.update().values(name="Slow"))
+        with db.engine.begin() as quick:
+            # It begins later and ends sooner.
+            quick.exec_driver_sql("CREATE TEMPORARY TABLE quick (id integer) ON COMMIT DROP")
+        remembered.get("a", name)
+    assert remembered.get("a", name) == "Slow"
+
+
+@on_sqlite
+def test_the_database_is_not_asked_again_at_once(remembered, name, asked, elsewhere, monkeypatch):
+    monkeypatch.setattr(reads, "FRESH", 60)
+    before = remembered.get("a", name)
+    rename(elsewhere, "Another")
+    assert remembered.get("a", name) == before
+    monkeypatch.setattr(reads, "FRESH", 0)
+    assert remembered.get("a", name) == "Another"
+
+
+def test_a_value_that_was_out_of_date_when_it_came_is_not_kept(remembered, name, elsewhere):
+    def slowly(key):
+        value = name(key)
+        rename(elsewhere, "Meanwhile")
+        assert remembered.get("b", name) == "Meanwhile", "somebody else has felt the new pulse by now"
+        return value
+
+    assert remembered.get("a", slowly) == "Lamp & Bench"
+    assert remembered.get("a", name) == "Meanwhile"
+
+
+def test_nobody_waits_for_somebody_else_s_question(app, name, asked):
+    engine, asking, answered = db.engines["reads"], threading.Event(), threading.Event()
+
+    def slow():
+        asking.set()
+        answered.wait(10)
+        return engine
+
+    remembered = Remembered(slow, most=10)
+    first = threading.Thread(target=remembered.get, args=("first", lambda key: key))
+    first.start()
+    asking.wait(10)
+    try:
+        assert [remembered.get("a", name) for _ in range(2)] == ["Lamp & Bench"] * 2
+        assert asked == ["a", "a"], "what is read meanwhile is not remembered"
+    finally:
+        answered.set()
+        first.join()
+
+
+def test_nothing_is_remembered_of_what_was_not_there(remembered, asked):
+    for _ in range(2):
+        assert remembered.get("a", asked.append) is None
+    assert asked == ["a", "a"]
+
+
+@on_sqlite
+def test_so_many_are_remembered_and_the_others_read(remembered, name, asked):
+    keys = [str(number) for number in range(12)]
+    for key in keys * 2:
+        remembered.get(key, name)
+    assert asked == [*keys, "10", "11"]
+
+
+def test_a_database_that_does_not_answer_is_asked_again_by_the_next_one(remembered, name, asked, monkeypatch):
+    remembered.get("a", name)
+    with monkeypatch.context() as broken:
+        broken.setattr(reads, "PULSE", dict.fromkeys(reads.PULSE, "SELECT nothing FROM nowhere"))
+        assert [remembered.get("a", name) for _ in range(2)] == ["Lamp & Bench"] * 2
+    assert asked == ["a"] * 3
+    remembered.get("a", name)
+    rename(db.engine, "Back")
+    assert remembered.get("a", name) == "Back"
+
+
+def test_it_lets_go_of_the_database_with_everyone_else(remembered, name, asked):
+    for _ in range(2):
+        remembered.get("a", name)
+        let_go()
+        assert remembered._connection is None
+    remembered.get("a", name)
+    assert asked == ["a"] * 3
