@@ -61,8 +61,8 @@ def serve():
     if current_app.config["METRICS_TOKEN"]:
         # Where the workers keep their counts, for any of them to add up. gunicorn removes it when it ends.
         os.putenv("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="readylight-metrics-"))
-    # Large blocks, such as a password hash takes, go back to the system instead of staying with each thread.
-    os.putenv("MALLOC_MMAP_THRESHOLD_", str(1024 * 1024))
+    # Large blocks, such as a password hash or a page takes, go back to the system instead of staying with each thread.
+    os.putenv("MALLOC_MMAP_THRESHOLD_", str(32 * 1024))
     # And what is left is shared by all threads, which Python lets work one at a time anyway.
     os.putenv("MALLOC_ARENA_MAX", "2")
     os.execv(gunicorn, [str(gunicorn), *_gunicorn_arguments(current_app.config)])

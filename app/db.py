@@ -78,15 +78,17 @@ def init_app(app):
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         # It must be known before the first PRAGMA.
-        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 16})
+        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 12})
         # Those who wait for their turn to write keep no reader from a connection; some need a second one for a counter.
-        most = 2 * app.config["THREADS"]
+        # Few stay open after a rush: one takes half a megabyte, and is made anew in half a millisecond.
+        most, kept = 2 * app.config["THREADS"], 3
     else:
         options.setdefault("connect_args", {"connect_timeout": PATIENCE})
         # PostgreSQL has a hundred for all, and each worker two pools. Who finds none there waits for one.
         most = max(2, 80 // 2 // app.config["WORKERS"])
-    options.setdefault("pool_size", min(most, 8))
-    options.setdefault("max_overflow", max(most - 8, 0))
+        kept = min(most, 8)
+    options.setdefault("pool_size", kept)
+    options.setdefault("max_overflow", most - kept)
     options.setdefault("pool_timeout", PATIENCE)
     # The one that was used last is warm; those that only a rush needs stay cold, and small.
     options.setdefault("pool_use_lifo", True)

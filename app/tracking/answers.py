@@ -239,8 +239,8 @@ def answer(state, asked: Asked, build: str, *, may_draw: bool):
     return "200 OK", headers, body
 
 
-# The states of as many open pages: about two megabytes in each process.
-MOST_STATES = 5000
+# The states of as many open pages: about a megabyte in each process.
+MOST_STATES = 3000
 
 
 class Front:
