@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -166,6 +167,18 @@ def test_a_package_of_another_version_is_named(look, monkeypatch, tmp_path):
     assert state == "wrong"
     assert sentence.startswith("segno is 0.0.1, not 1.")
     assert "script/server" in sentence
+
+
+def test_a_language_whose_catalogue_is_not_compiled_is_warned_of(look, monkeypatch, tmp_path):
+    shutil.copytree(machine.TRANSLATIONS, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(machine, "TRANSLATIONS", tmp_path)
+    assert look()["Languages"] == [("ok", "English, Deutsch, Español, Français")]
+    german, french = (tmp_path / code / "LC_MESSAGES" / "messages.mo" for code in ("de", "fr"))
+    german.unlink()
+    os.utime(french, (0, 0))
+    [(state, sentence)] = look()["Languages"]
+    assert state == "warning"
+    assert sentence.startswith("Deutsch, Français: not compiled")
 
 
 def test_a_data_folder_that_everybody_can_read_is_wrong(look, installation):

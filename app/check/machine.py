@@ -16,12 +16,13 @@ from shutil import disk_usage
 from limits.storage import storage_from_string
 from packaging.requirements import Requirement
 
-from .. import disk, formats
+from .. import disk, formats, language
 from ..config import ROOT
 from .place import MB, OK, WARNING, WRONG, sqlite_file
 
 ROOM_NEEDED, ROOM_WANTED = 64 * MB, 1024 * MB
 BACKUP_AGE = timedelta(days=2)
+TRANSLATIONS = ROOT / "app" / "translations"
 
 
 def _python(place):
@@ -49,6 +50,19 @@ def _pins(requirements: str) -> list[Requirement]:
     bare = [re.split(r"(?:^|\s)(?:#|--)", line)[0].strip() for line in lines]
     pins = [Requirement(line) for line in bare if line]
     return [pin for pin in pins if not pin.marker or pin.marker.evaluate()]
+
+
+def _languages(place):
+    stale = []
+    for code, name in language.NAMES.items():
+        catalogue = TRANSLATIONS / code / "LC_MESSAGES" / "messages.po"
+        compiled = catalogue.with_suffix(".mo")
+        if catalogue.exists() and (not compiled.exists() or compiled.stat().st_mtime < catalogue.stat().st_mtime):
+            stale.append(name)
+    if stale:
+        yield WARNING, f"{', '.join(stale)}: not compiled as it is now, so parts are in English. script/server does it."
+    else:
+        yield OK, ", ".join(language.NAMES.values())
 
 
 def _sqlite(place):
@@ -182,6 +196,7 @@ def _backups(place):
 CHECKS = {
     "Python": _python,
     "Packages": _packages,
+    "Languages": _languages,
     "SQLite": _sqlite,
     "Data folder": _folder,
     "Disk": _room,

@@ -37,9 +37,9 @@ class Installation:
 
     @property
     def connections(self) -> int:
-        """How many connections a worker may have open at once, in its pool and in the one for quick reads."""
+        """How many connections a worker may have open at once: in its pool, in the one for quick reads, and its pulse."""
         options = self.settings["SQLALCHEMY_ENGINE_OPTIONS"]
-        return 2 * (options["pool_size"] + options["max_overflow"])
+        return 2 * (options["pool_size"] + options["max_overflow"]) + 1
 
     @cached_property
     def shop(self) -> tuple | None:
