@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .db import db
 
-# How old the database's own word may be that nothing was written: what another process has changed is seen by then.
-FRESH = 0.05
+# How many seconds old the database's own word may be that nothing was written: what another process has changed is seen
+# by then. While somebody asks for the next one, the last one does a little longer.
+FRESH, STALE = 0.05, 0.2
 
 # What the database says in one cheap read, and says otherwise after every commit of whomsoever: a counter in the head
 # of SQLite's file, as one connection sees it (https://www.sqlite.org/pragma.html#pragma_data_version); the transactions
@@ -72,7 +73,7 @@ class QuickRead:
 class Remembered:
     """Values that were read, each for as long as nothing whatever has been written to the database since.
 
-    The database is asked for its pulse at most every FRESH seconds in each process, however many ask. engine: gives the
+    The database is asked for its pulse once every FRESH seconds in each process, however many ask. engine: gives the
     one that the values are read on. most: so many are kept; others are read each time.
     """
 
@@ -101,13 +102,14 @@ class Remembered:
         return value
 
     def _present(self) -> dict | None:
-        """What is still true; None where that cannot be told, or somebody else is about to."""
+        """What is still true; None where that cannot be told."""
         asked, values = self._latest
-        if monotonic() - asked < FRESH:
+        age = monotonic() - asked
+        if age < FRESH:
             return values
         if not self._asking.acquire(blocking=False):
-            # Nobody waits for somebody else's question.
-            return None
+            # Somebody else asks already. Nobody waits for them; and if they wait for long, others read for themselves.
+            return values if age < STALE else None
         try:
             asked, pulse = monotonic(), self._ask()
             if pulse is None:

@@ -37,7 +37,7 @@ class Installation:
 
     @property
     def connections(self) -> int:
-        """How many connections a worker may have open at once: in its pool, in the one for quick reads, and its pulse."""
+        """How many connections a worker may have open at once: two pools, and the one that feels the pulse."""
         options = self.settings["SQLALCHEMY_ENGINE_OPTIONS"]
         return 2 * (options["pool_size"] + options["max_overflow"]) + 1
 

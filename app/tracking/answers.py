@@ -10,6 +10,7 @@ import re
 import zlib
 from contextlib import suppress
 from datetime import datetime, timedelta
+from sys import intern
 from threading import Lock
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -239,8 +240,8 @@ def answer(state, asked: Asked, build: str, *, may_draw: bool):
     return "200 OK", headers, body
 
 
-# The states of as many open pages: about a megabyte in each process.
-MOST_STATES = 3000
+# The states of as many open pages as a process can carry: three megabytes.
+MOST_STATES = 8000
 
 
 class Front:
@@ -271,7 +272,9 @@ class Front:
 
     def _state(self, token):
         with self.app.app_context():
-            return state(token)
+            found = state(token)
+        # All pages of a branch have these in common, and need not each keep them.
+        return found and found._replace(timezone=intern(found.timezone), hours=intern(found.hours))
 
     def _engine(self):
         with self.app.app_context():

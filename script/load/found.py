@@ -39,7 +39,7 @@ class Found:
     def _look_at_pages(self, town: Town, server: stage.Server, quick: bool) -> None:
         kind = town.database.kind
         expected = self.rounds.find(POLL, *town.database[:2]).rate
-        tried = pages.carried(server, town, expected, seconds=2 if quick else 6, finer=2 if quick else 8)
+        tried = pages.carried(server, town, expected, seconds=2 if quick else 6, finer=2 if quick else 16)
         self.watches += [(kind, seen) for seen in sorted(tried, key=lambda seen: seen.pages)]
         best = max((seen.pages for seen in tried if seen.holds), default=min(seen.pages for seen in tried))
         self.changes.append((kind, pages.spread_of_changes(server, town, best // 2)))

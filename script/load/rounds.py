@@ -7,6 +7,7 @@ be faster or slower in the next minute, but the two share theirs.
 
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from .town import Town
 
 HELLO, BARE = "hello, Flask", "hello, bare WSGI"
 # Seconds of load: of the yardsticks, and of one user alone.
-YARDSTICK = ALONE = 2
+YARDSTICK, ALONE = 3, 2
 HELLO_REQUEST = Request("GET", "/", BROWSER)
 
 
@@ -136,13 +137,13 @@ class Rounds:
     def _of(self, kind: str, size: int, cell: str) -> Measured:
         return self._measured.setdefault((kind, size, cell), Measured(kind, size, cell))
 
-    def _load(self, cell: Cell, town: Town, server: Server, seconds: int) -> tuple[wrk.Load, float, float]:
-        """A cell's load, and the processor seconds that server and PostgreSQL took for it."""
+    def _load(self, cell: Cell, town: Town, server: Server, seconds: int) -> tuple[list[wrk.Load], float, float]:
+        """A cell's loads, and the processor seconds that server and PostgreSQL took for them."""
         with load_of(cell, town, server) as send:
             before = self._cpu(server)
-            load = send(seconds)
+            loads = [send(seconds)] if cell.once else in_pieces(send, seconds)
             after = self._cpu(server)
-        return load, after[0] - before[0], after[1] - before[1]
+        return loads, after[0] - before[0], after[1] - before[1]
 
     def _cpu(self, server: Server) -> tuple[float, float]:
         return server.cpu(), machine.cpu_seconds(self._postmaster) if self._postmaster else 0.0
@@ -151,18 +152,19 @@ class Rounds:
         with stage.yardstick(like, app) as server:
             warm_up(server, [HELLO_REQUEST] * 400)
             before = server.cpu()
-            load = wrk.run(server, [HELLO_REQUEST], seconds=seconds or YARDSTICK)
+            loads = in_pieces(lambda piece: wrk.run(server, [HELLO_REQUEST], seconds=piece), seconds or YARDSTICK)
             kept = self._of("", 0, name)
             kept.server_cpu.append(server.cpu() - before)
-        kept.loads.append(load)
-        kept.hellos.append(load.rate if name == HELLO else self._of("", 0, HELLO).hellos[-1])
-        return load.rate
+        rate = statistics.median(load.rate for load in loads)
+        kept.loads += loads
+        kept.hellos += [rate if name == HELLO else self._of("", 0, HELLO).hellos[-1]] * len(loads)
+        return rate
 
     def _keep(self, database: Database, loads: list, hello: float) -> None:
-        for cell, load, server_cpu, database_cpu in loads:
+        for cell, pieces, server_cpu, database_cpu in loads:
             kept = self._of(database.kind, database.size, cell.name)
-            kept.loads.append(load)
-            kept.hellos.append(hello)
+            kept.loads += pieces
+            kept.hellos += [hello] * len(pieces)
             kept.server_cpu.append(server_cpu)
             if database.url and self._postmaster:
                 kept.database_cpu.append(database_cpu)
@@ -198,6 +200,14 @@ def load_of(cell: Cell, town: Town, server: Server):
             warm_up(server, requests)
         with town.writing() if cell.disturbed else nullcontext():
             yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
+
+
+def in_pieces(send: Callable[[int], wrk.Load], seconds: int) -> list[wrk.Load]:
+    """A load of so many seconds, one by one, each over connections of its own.
+
+    How those happen to be spread over the workers can halve what one piece of it carries.
+    """
+    return [send(1) for _ in range(seconds)]
 
 
 def warm_up(server: Server, requests: list[Request]) -> None:
