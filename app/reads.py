@@ -54,7 +54,7 @@ class QuickRead:
             # The long way says what is wrong in SQLAlchemy's words, and knows when a whole pool has died.
             connection.invalidate()
             with engine.connect() as long_way:
-                return long_way.execute(self._statement, values).all()
+                return [self._row._make(row) for row in long_way.execute(self._statement, values)]
         finally:
             connection.close()
         return [self._read(readers, row) for row in rows]
@@ -114,9 +114,9 @@ class Remembered:
             asked, pulse = monotonic(), self._ask()
             if pulse is None:
                 return None
-            if pulse != self._pulse:
-                self._pulse, values = pulse, {}
-            self._latest = asked, values
+            # Not the values from above: since then somebody may have felt another pulse.
+            values = self._latest[1] if pulse == self._pulse else {}
+            self._pulse, self._latest = pulse, (asked, values)
             return values
         finally:
             self._asking.release()

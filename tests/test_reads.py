@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, select
 from app import reads
 from app.db import db, let_go
 from app.models import Shop
-from app.reads import Remembered
+from app.reads import QuickRead, Remembered
 
 from .conftest import POSTGRESQL
 
@@ -108,6 +108,21 @@ def test_a_value_that_was_out_of_date_when_it_came_is_not_kept(remembered, name,
     assert remembered.get("a", name) == "Meanwhile"
 
 
+def test_of_two_who_ask_at_once_the_slower_one_does_not_bring_back_what_was(remembered, name, elsewhere, monkeypatch):
+    remembered.get("a", name)
+    time, between = reads.monotonic, []
+
+    def look_at_the_clock():
+        if not between:
+            between.append("somebody is faster")
+            rename(elsewhere, "Meanwhile")
+            remembered.get("b", name)
+        return time()
+
+    monkeypatch.setattr(reads, "monotonic", look_at_the_clock)
+    assert remembered.get("a", name) == "Meanwhile"
+
+
 def test_nobody_waits_for_somebody_else_s_question(app, name, asked, monkeypatch):
     engine, asking, answered = db.engines["reads"], threading.Event(), threading.Event()
 
@@ -156,6 +171,16 @@ def test_a_database_that_does_not_answer_is_asked_again_by_the_next_one(remember
     remembered.get("a", name)
     rename(db.engine, "Back")
     assert remembered.get("a", name) == "Back"
+
+
+def test_a_quick_read_that_takes_the_long_way_gives_the_same(shop, monkeypatch):
+    read = QuickRead(select(Shop.name, Shop.created_at))
+    quick = read.one()
+    prepared = read._prepared[db.engine.dialect.name]
+    monkeypatch.setitem(read._prepared, db.engine.dialect.name, ("SELECT nothing FROM nowhere", *prepared[1:]))
+    slow = read.one()
+    assert slow == quick
+    assert type(slow) is type(quick)
 
 
 def test_it_lets_go_of_the_database_with_everyone_else(remembered, name, asked):
