@@ -211,8 +211,11 @@ def in_pieces(send: Callable[[int], wrk.Load], seconds: int) -> list[wrk.Load]:
 
 
 def warm_up(server: Server, requests: list[Request]) -> None:
-    """Some hundred requests, by as many connections as the load will have; of slow ones fewer."""
-    until = time.monotonic() + 0.5
+    """Some hundred requests, by as many connections as the load will have; of slow ones fewer.
+
+    Each is sent several times, so that nearly every worker has had it: each draws a page for itself.
+    """
+    until = time.monotonic() + 1
 
     def ask(share: list[Request]) -> None:
         with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
@@ -221,6 +224,6 @@ def warm_up(server: Server, requests: list[Request]) -> None:
                     connection.request(request.method, request.path, headers=request.headers)
                     connection.getresponse().read()
 
-    many = (requests * -(-400 // len(requests)))[:400]
+    many = requests * max(-(-400 // len(requests)), 5)
     with ThreadPoolExecutor(wrk.CONNECTIONS) as pool:
         list(pool.map(ask, [many[number :: wrk.CONNECTIONS] for number in range(wrk.CONNECTIONS)]))
