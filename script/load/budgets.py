@@ -82,9 +82,10 @@ def _desk(rounds: Rounds, kind: str) -> list[Budget]:
     for cell in (BOARD, SEARCH, FAR):
         measured = rounds.find(cell, kind, DESK_SIZE)
         alone, statements = (measured.alone_p99, measured.statements) if measured else (None, None)
+        counted = None if statements is None else len(statements)
         found += [
             Budget.at_most(f"{cell}, p99 ms, one user, {kind}, {DESK_SIZE:,}", 100, alone),
-            Budget.at_most(f"{cell}, SQL statements, {kind}", 6, statements and len(statements), "{:.0f}"),
+            Budget.at_most(f"{cell}, SQL statements, {kind}", 6, counted, "{:.0f}"),
         ]
     return found
 

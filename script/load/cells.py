@@ -121,7 +121,14 @@ CELLS = (
         seconds=1,
         again=False,
     ),
-    Cell(POLL_DISTURBED, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=3, disturbed=True),
+    Cell(
+        POLL_DISTURBED,
+        lambda town, server: _polls(server, town.open_tokens),
+        expect=304,
+        seconds=3,
+        again=False,
+        disturbed=True,
+    ),
     Cell(PAGE, lambda town, server: _pages(town.open_tokens), seconds=3),
     Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=3),
 )

@@ -77,7 +77,8 @@ class Measured:
         values |= {"rates": [load.rate for load in self.loads], "hellos": self.hellos}
         values |= {"cpu_ms": self.cpu(self.server_cpu), "database_cpu_ms": self.cpu(self.database_cpu)}
         values |= {"alone_p99_ms": self.alone_p99}
-        return values | {"statements": self.statements and len(self.statements), "sql": self.statements}
+        counted = None if self.statements is None else len(self.statements)
+        return values | {"statements": counted, "sql": self.statements}
 
 
 class Rounds:
