@@ -83,8 +83,8 @@ class Remembered:
         self._forget()
 
     def _forget(self) -> None:
-        # When the pulse was last asked for, and what has been read since it was another.
-        self._latest: tuple[float, dict] = (float("-inf"), {})
+        # When the pulse was last asked for, and what has been read since it was another; None if it could not be felt.
+        self._latest: tuple[float, dict | None] = (float("-inf"), {})
         # The connection's own counter means nothing on another one.
         self._pulse = self._connection = None
 
@@ -113,9 +113,12 @@ class Remembered:
         try:
             asked, pulse = monotonic(), self._ask()
             if pulse is None:
-                return None
-            # Not the values from above: since then somebody may have felt another pulse.
-            values = self._latest[1] if pulse == self._pulse else {}
+                values = None
+            elif pulse != self._pulse:
+                values = {}
+            else:
+                # Not the values from above: since then somebody may have felt another pulse.
+                values = self._latest[1]
             self._pulse, self._latest = pulse, (asked, values)
             return values
         finally:

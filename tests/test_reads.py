@@ -173,6 +173,23 @@ def test_a_database_that_does_not_answer_is_asked_again_by_the_next_one(remember
     assert remembered.get("a", name) == "Back"
 
 
+def test_a_database_that_cannot_tell_is_not_asked_at_every_turn(name, asked, monkeypatch):
+    engines = []
+
+    def engine():
+        engines.append(db.engines["reads"])
+        return engines[-1]
+
+    monkeypatch.setattr(reads, "PULSE", dict.fromkeys(reads.PULSE, "SELECT nothing FROM nowhere"))
+    monkeypatch.setattr(reads, "FRESH", 60)
+    remembered = Remembered(engine, most=10)
+    remembered.get("a", name)
+    tried = len(engines)
+    assert [remembered.get("a", name) for _ in range(3)] == ["Lamp & Bench"] * 3
+    assert len(engines) == tried
+    assert asked == ["a"] * 4
+
+
 def test_a_quick_read_that_takes_the_long_way_gives_the_same(shop, monkeypatch):
     read = QuickRead(select(Shop.name, Shop.created_at))
     quick = read.one()
