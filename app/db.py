@@ -81,12 +81,12 @@ def init_app(app):
         options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 12})
         # Those who wait for their turn to write keep no reader from a connection; some need a second one for a counter.
         # Few stay open after a rush: one takes half a megabyte, and is made anew in half a millisecond.
-        most, kept = 2 * app.config["THREADS"], 3
+        most, wanted = 2 * app.config["THREADS"], 3
     else:
         options.setdefault("connect_args", {"connect_timeout": PATIENCE})
         # PostgreSQL has a hundred for all, and each worker two pools. Who finds none there waits for one.
-        most = max(2, 80 // 2 // app.config["WORKERS"])
-        kept = min(most, 8)
+        most, wanted = max(2, 80 // 2 // app.config["WORKERS"]), 8
+    kept = min(most, wanted)
     options.setdefault("pool_size", kept)
     options.setdefault("max_overflow", most - kept)
     options.setdefault("pool_timeout", PATIENCE)

@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy import create_engine, event, func, select
 
-from app import turns
+from app import create_app, turns
 from app.db import db, let_go
 from app.models import Event
 
-from .conftest import POSTGRESQL
+from .conftest import OVERRIDES, POSTGRESQL
 from .factories import make_repair, make_staff
 
 HTMX = {"HX-Request": "true"}
@@ -55,6 +55,15 @@ def notes():
 def new_connections():
     """Ends every connection that waits for its next use."""
     let_go()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_a_process_has_no_more_connections_than_its_threads_need(tmp_path, threads):
+    file = {"DATA_DIR": str(tmp_path), "SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path / 'shop.db'}"}
+    app = create_app(OVERRIDES | file | {"THREADS": threads})
+    options = app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    assert options["max_overflow"] >= 0, "less than none would be any number"
+    assert options["pool_size"] + options["max_overflow"] == 2 * threads
 
 
 # --- many at once -------------------------------------------------------------------------------

@@ -639,10 +639,11 @@ def test_an_unchanged_page_is_a_304_after_one_read_or_none(anyone, shop, stateme
     ):
         # Whatever is written, it may concern this page.
         make_customer()
-        for most in (1, 0 if not POSTGRESQL else 1):
+        for reads in (1, 0):
             statements.clear()
             assert anyone.page(asked, 304, headers=header).html == ""
-            assert len(statements) <= most, statements
+            # To its PostgreSQL server other tests write meanwhile.
+            assert len(statements) == reads or (POSTGRESQL and len(statements) == 1), statements
 
 
 def test_a_whole_page_costs_few_reads_however_long_its_history(anyone, by, statements):
@@ -662,7 +663,7 @@ def test_a_page_is_drawn_once_for_all_who_look_at_it(anyone, shop, statements):
         first = anyone.page(url)
         statements.clear()
         again = anyone.page(url)
-        assert len(statements) <= 1, statements
+        assert len(statements) <= (1 if POSTGRESQL else 0), statements
         clock = re.compile(r"data-now=[^>]*>|<b data-unit.*?</b>")
         assert clock.sub("", again.html) == clock.sub("", first.html)
 
