@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQL
 from sqlalchemy.orm import DeclarativeBase
 
 from . import turns
+from .crowd import waiting
 
 # How many seconds to wait for others who write.
 PATIENCE = 15
@@ -128,7 +129,7 @@ def _begin_sqlite(connection):
         safe = has_request_context() and (request.method in {"GET", "HEAD", "OPTIONS"} or g.get("only_looks", False))
         reads_only = connection.get_execution_options().get("reads_only", safe)
         if not reads_only:
-            turns.take(connection.info, connection.engine.url.database, PATIENCE)
+            turns.take(connection.info, connection.engine.url.database, PATIENCE, waiting)
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 

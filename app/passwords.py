@@ -11,6 +11,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from flask import current_app
 from flask_babel import gettext as _
 
+from .crowd import holding
+
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 
@@ -29,7 +31,7 @@ _two_at_a_time = threading.BoundedSemaphore(2)
 
 def hash_password(password: str) -> str:
     """An argon2id hash, with its cost and salt in it."""
-    with _two_at_a_time:
+    with holding(_two_at_a_time):
         return _hasher().hash(password)
 
 
@@ -37,7 +39,7 @@ def password_matches(password: str, password_hash: str | None) -> bool:
     """Whether it is the password. Takes as long when there is no hash to compare with."""
     known_hash = password_hash or _nobodys_hash(**current_app.config["ARGON2"])
     try:
-        with _two_at_a_time:
+        with holding(_two_at_a_time):
             return _hasher().verify(known_hash, password) and bool(password_hash)
     except (VerificationError, InvalidHashError):
         return False

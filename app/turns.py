@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 _lock = threading.Lock()
@@ -19,18 +19,20 @@ _line: deque[threading.Event] = deque()
 _holder, _folder = None, -1
 
 
-def take(holder: object, database: str, patience: float) -> None:
+def take(holder: object, database: str, patience: float, meanwhile=nullcontext) -> None:
     """Waits until it is this holder's turn to write into that file. They may have it already.
 
-    After so many seconds they go on without: SQLite then says whether they may write.
+    After so many seconds they go on without: SQLite then says whether they may write. meanwhile: makes the context in
+    which a thread waits.
     """
     global _holder, _folder
-    if _holder is holder or not _wait(patience):
+    if _holder is holder or not _wait(patience, meanwhile):
         return
     # Where a folder cannot be locked, processes find their way as SQLite lets them.
     with suppress(OSError):
         _folder = os.open(Path(database).parent, os.O_RDONLY)
-        fcntl.flock(_folder, fcntl.LOCK_EX)
+        with meanwhile():
+            fcntl.flock(_folder, fcntl.LOCK_EX)
     _holder = holder
 
 
@@ -48,15 +50,17 @@ def end(holder: object) -> None:
             _line[0].set()
 
 
-def _wait(patience: float) -> bool:
+def _wait(patience: float, meanwhile) -> bool:
     turn = threading.Event()
     with _lock:
         _line.append(turn)
         if _line[0] is turn:
             turn.set()
-    if turn.wait(patience):
-        return True
+    if not turn.is_set():
+        with meanwhile():
+            turn.wait(patience)
     with _lock:
+        # Their turn may have come just now.
         if not turn.is_set():
             _line.remove(turn)
     return turn.is_set()

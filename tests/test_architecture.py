@@ -19,6 +19,7 @@ RANKS = {
     "formats": 0,
     "hours": 0,
     "logs": 0,
+    "crowd": 0,
     "turns": 0,
     "language": 0,
     "worker": 0,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask import abort, current_app, send_file
 
+from ..crowd import holding
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -76,7 +78,7 @@ def _store(upload, name: str) -> Picture:
 
     from .. import pictures
 
-    with pictures.one_at_a_time:
+    with holding(pictures.one_at_a_time):
         picture = pictures.on_white(pictures.read(upload, most_bytes=MOST_BYTES_A_FILE, side=SIDES[FULL]))
         for size, side in SIDES.items():
             copy = picture.copy()

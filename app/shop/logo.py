@@ -8,6 +8,7 @@ from flask import Response, abort
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from ..crowd import holding
 from ..db import db
 from ..models import Logo, get_shop
 from ..rules import Refused
@@ -42,7 +43,7 @@ def make(upload) -> Made:
 
     from .. import pictures
 
-    with pictures.one_at_a_time:
+    with holding(pictures.one_at_a_time):
         image = pictures.read(upload, most_bytes=MOST_BYTES, side=2000)
     if image.mode == "RGBA":
         box = image.getchannel("A").getbbox()

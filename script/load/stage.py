@@ -212,8 +212,12 @@ class Server:
         raise Failed("No gunicorn runs here.")
 
     def memory(self) -> dict[str, float]:
-        """Proportional set size in MB: of the master, of a worker on average, and of all."""
-        master, *workers = (machine.pss(pid) for pid in machine.tree(self.gunicorn()))
+        """Proportional set size in MB: of the master, of a worker on average, and of all, once all are there."""
+        patience = time.monotonic() + PATIENCE
+        while len(family := machine.tree(self.gunicorn())) <= WORKERS and time.monotonic() < patience:
+            # The first worker answers while the master is about to make the second one, which needs a moment to begin.
+            time.sleep(1)
+        master, *workers = (machine.pss(pid) for pid in family)
         return {"master": master, "worker": sum(workers) / max(1, len(workers)), "all": master + sum(workers)}
 
     def cpu(self) -> float:

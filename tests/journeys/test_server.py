@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -63,6 +64,11 @@ def test_a_start_prints_the_way_in_and_ends_when_it_is_told_to(environment):
         assert re.search(rf"{address}/setup\?code=[0-9A-F]{{4}}-[0-9A-F]{{4}}-[0-9A-F]{{4}}\s", server.printed)
         with urlopen(f"{address}/healthz") as answer:
             assert answer.read() == b"ok\n"
+        # It runs as it was compiled at installation, without what only explains it.
+        inherited = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
+        assert {"PYTHONOPTIMIZE=2", f"PYTHONPYCACHEPREFIX={sys.prefix}/optimized"} <= {*inherited}
+        compiled = {file.name.partition(".")[0] for file in Path(sys.prefix, "optimized").rglob("*.opt-2.pyc")}
+        assert compiled > {"web", "worker", "pictures", "gthread", "psycopg", "sqltypes", "glogging"}
 
         server.send_signal(signal.SIGHUP)
         time.sleep(1.5)
