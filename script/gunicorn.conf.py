@@ -7,9 +7,11 @@ import resource
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from gunicorn.glogging import Logger
+from jinja2 import FileSystemBytecodeCache
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -53,13 +55,24 @@ def _is_shop(app):
     return "BACKUP_AT" in getattr(app, "config", {})
 
 
-def _load_templates(environment):
-    """Loads every template. A child compiles them, and takes with it what that leaves in memory: four megabytes."""
-    from jinja2 import FileSystemBytecodeCache
+class _Compiled(FileSystemBytecodeCache):
+    """Templates as Python compiled them. Without room for them on the disk they are compiled every time."""
 
+    def dump_bytecode(self, bucket):
+        with suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
+def _load_templates(environment):
+    """Loads every template, compiled once for all starts where that can be kept.
+
+    A child compiles them, and takes with it what that leaves in memory: four megabytes.
+    """
     names = environment.list_templates(extensions=["html", "svg"])
-    with tempfile.TemporaryDirectory() as folder:
-        environment.bytecode_cache = FileSystemBytecodeCache(folder)
+    # script/environment makes it, empty again whenever the program has changed.
+    kept = Path(sys.prefix) / "optimized" / "templates"
+    with nullcontext(kept) if os.access(kept, os.W_OK) else tempfile.TemporaryDirectory() as folder:
+        environment.bytecode_cache = _Compiled(str(folder))
         if (child := os.fork()) == 0:
             try:
                 for name in names:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
 # A name for this machine that is not localhost: to a browser, plain http on it is as insecure as on a shop's LAN.
 LAN = "counter.example"
 FLASK = [sys.executable, "-m", "flask"]
+WHOLE_BROWSER = os.environ.get("TEST_WHOLE_BROWSER") or "/usr/bin/chromium"
+BROWSER = os.environ.get("TEST_BROWSER") or WHOLE_BROWSER
 
 
 def pytest_collection_modifyitems(items):
@@ -85,7 +88,8 @@ def serving(folder: Path, *, demo: int = 0):
                 server.made = made
                 yield server
             finally:
-                process.terminate()
+                # At once, whoever still keeps a connection; test_server is about ending politely.
+                process.send_signal(signal.SIGINT)
                 process.wait(20)
     # What a journey did must not have broken anything behind its back.
     assert "Traceback" not in log.read_text(), log.read_text()
@@ -143,7 +147,7 @@ def chromium():
     """Debian's browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=os.environ.get("TEST_BROWSER") or "/usr/bin/chromium",
+            executable_path=BROWSER,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",

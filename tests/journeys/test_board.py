@@ -32,6 +32,7 @@ def status_of(shop, *codes):
 
 def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(counter, shop, violins):
     page, (first, second, third) = counter("manager"), violins
+    page.clock.install()
     keys = page.keyboard
     keys.press("/")
     assert page.evaluate("document.activeElement.id") == "q"
@@ -62,8 +63,8 @@ def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(cou
     # Another counter moves one and takes a new one in; the board comes anew, and neither focus nor ticks are lost.
     with shop.inside():
         new = make_repair(item="Guarneri viola").code
-    with page.expect_response(lambda answer: "/repairs?" in answer.url, timeout=15_000):
-        pass
+    with page.expect_response(lambda answer: "/repairs?" in answer.url):
+        page.clock.fast_forward(10_000)
     page.locator("#results li", has_text=new).wait_for()
     assert focused(page) == second
     assert page.locator("#results :checked").count() == 2

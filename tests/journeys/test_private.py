@@ -1,6 +1,5 @@
 """What a browser keeps and what it runs: nothing of the counter after signing out, and no script but the shop's own."""
 
-import os
 import re
 from itertools import count
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ from app.models import Repair, Staff
 from app.repairs import actions
 
 from ..factories import make_customer, make_repair
-from .conftest import LAN
+from .conftest import LAN, WHOLE_BROWSER
 
 _numbers = count(700)
 
@@ -51,13 +50,25 @@ def kept(page) -> list:
 
 
 @pytest.fixture
-def keeping_pages(chromium):
-    """A browser that keeps pages whole to go back to, as people's do; Playwright's own does not."""
+def keeping_pages(chromium, shop, private):
+    """A browser that keeps pages whole to go back to, as people's do; one for tests alone does not."""
     browser = chromium.browser_type.launch(
-        executable_path=os.environ.get("TEST_BROWSER") or "/usr/bin/chromium",
+        executable_path=WHOLE_BROWSER,
         args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP {LAN} 127.0.0.1"],
         ignore_default_args=["--disable-back-forward-cache"],
     )
+    page = browser.new_page()
+    page.goto(f"{shop.url}/t/{private.token}")
+    page.evaluate("window.mark = 'kept'")
+    page.goto(shop.url + "/login")
+    page.go_back(wait_until="commit")
+    for _ in range(40):
+        if page.evaluate("window.mark") == "kept":
+            break
+        page.wait_for_timeout(50)
+    else:
+        raise AssertionError("this browser draws every page anew: nothing could be seen in it")
+    page.close()
     yield browser
     browser.close()
 

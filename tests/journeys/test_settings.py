@@ -28,9 +28,16 @@ def as_before(shop):
         db.session.commit()
 
 
+def save(owner):
+    """Saves the page's settings, and waits until they are."""
+    with owner.expect_response(lambda answer: answer.request.method == "POST"):
+        owner.get_by_role("button", name="Save").last.click()
+
+
 @pytest.mark.usefixtures("as_before")
 def test_the_preview_shows_what_is_typed_and_an_open_page_what_is_saved(counter, browser, shop, ready):
     customer = browser(**PHONE)
+    customer.clock.install()
     customer.goto(shop.url + ready)
     owner = counter("owner", viewport={"width": 1440, "height": 900})
     owner.goto(shop.url + "/settings/page")
@@ -47,12 +54,14 @@ def test_the_preview_shows_what_is_typed_and_an_open_page_what_is_saved(counter,
     assert frame.locator("html").evaluate("() => scrollY") == 300
     assert owner.evaluate("history.length") == before, "Back leads to where one came from"
     assert customer.locator(".sentence").inner_text() == "Done, and waiting to be collected."
-    owner.get_by_role("button", name="Save").last.click()
+    save(owner)
+    customer.clock.fast_forward(4_000)
     customer.locator(".sentence", has_text="Come by, we close at six.").wait_for()
     assert customer.locator("#details dt", has_text="Problem").count() == 0
     owner.get_by_role("button", name="Use the default for Ready").click()
     frame.locator(".sentence", has_text="Done, and waiting to be collected.").wait_for()
-    owner.get_by_role("button", name="Save").last.click()
+    save(owner)
+    customer.clock.fast_forward(4_000)
     customer.locator(".sentence", has_text="Done, and waiting to be collected.").wait_for()
 
 
