@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from . import auth, config, crowd, db, printing, throttle, web
+from . import auth, config, crowd, db, health, printing, throttle, web
 from .activity import views as activity
 from .customers import views as customers
 from .exchange import views as exchange
@@ -36,9 +36,10 @@ def create_app(overrides: dict | None = None) -> Flask:
     db.init_app(app)
     throttle.init_app(app)
     auth.init_app(app)
-    # What customers ask for again and again is answered before this line.
     app.wsgi_app = crowd.FewAtATime(app.wsgi_app)
+    # What is asked again and again is answered before that line.
     tracking.init_app(app)
+    health.init_app(app)
     if not app.config["SERVING"]:
         from . import cli  # A worker does without the commands, and without the 20 MB that they load.
 

@@ -108,7 +108,7 @@ PAGES = {
     "repairs.updates": Page(send=EVERYONE, of=BRANCH),
     "shop.branches": Page(see=OWNER),
     "shop.edit_branch": Page(see=OWNER, send=OWNER),
-    "shop.healthz": Page(see=ANYONE),
+    "health.show": Page(see=ANYONE),
     "shop.home": Page(see=ANYONE),
     "shop.logo": Page(see=ANYONE),
     "shop.new_branch": Page(see=OWNER, send=OWNER),

@@ -26,6 +26,7 @@ RANKS = {
     "db": 1,
     "models": 2,
     "reads": 2,
+    "health": 3,
     "web": 2,
     "throttle": 3,
     "passwords": 1,

@@ -142,7 +142,7 @@ def person(role) -> Staff:
 
 
 # No link leads there: for machines, for whoever is not in yet, or only from where one was sent.
-UNLINKED = {"auth.login", "shop.healthz", "shop.robots", "shop.setup", "shop.settings_home", "static", "tracking.live"}
+UNLINKED = {"auth.login", "health.show", "shop.robots", "shop.setup", "shop.settings_home", "static", "tracking.live"}
 
 
 def theirs(role) -> set:

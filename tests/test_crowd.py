@@ -8,6 +8,8 @@ import pytest
 
 from app.crowd import FewAtATime, holding, waiting
 
+from .factories import make_repair
+
 SOON = 5
 
 
@@ -174,6 +176,22 @@ def test_a_lock_that_somebody_else_holds_is_waited_for_outside(counter):
     few.ask("c", does=need)
     few.ask("d")
     few.sees("abc")
+
+
+def test_open_pages_and_whoever_watches_the_server_stand_in_no_line(anyone, shop, monkeypatch):
+    address = f"/t/{make_repair().token}"
+    page = anyone.page(address)
+    tag = anyone.page(f"{address}/live").headers["HX-PTag"]
+
+    def stand(self):
+        raise InterruptedError
+
+    monkeypatch.setattr(FewAtATime, "_enter", stand)
+    assert anyone.page(address).one("h1").text == page.one("h1").text
+    anyone.page(f"{address}/live", status=304, headers={"HX-PTag": tag})
+    assert anyone.page("/healthz").text == "ok"
+    with pytest.raises(InterruptedError):
+        anyone.page("/login")
 
 
 def test_outside_of_any_request_one_simply_waits():

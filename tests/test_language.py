@@ -95,7 +95,7 @@ def outside(text: str) -> str:
 
 
 # What draws no page.
-NO_PAGES = {"static", "shop.logo", "shop.robots", "shop.healthz", "repairs.photo"}
+NO_PAGES = {"static", "shop.logo", "shop.robots", "health.show", "repairs.photo"}
 NO_PAGES |= {"exchange.template", "exchange.export"}
 
 

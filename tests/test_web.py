@@ -238,6 +238,9 @@ def test_whoever_watches_the_server_learns_of_a_broken_database(broken, anyone):
     page = anyone.page("/healthz")
     assert page.text == "ok"
     assert page.headers["Content-Type"].startswith("text/plain")
+    # Whoever asks in another way is answered by the app, and the same.
+    other = {name: value for name, value in anyone.head("/healthz").headers.items() if name != "Vary"}
+    assert {*other.items()} == {*page.headers.items()}
 
 
 @pytest.mark.skipif(bool(POSTGRESQL), reason="SQLite has one writer at a time")

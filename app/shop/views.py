@@ -15,8 +15,7 @@ from flask import (
     url_for,
 )
 from flask_babel import gettext as _
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func, select
 
 from .. import auth, formats, hours, language, online
 from ..auth import me
@@ -49,17 +48,6 @@ def home():
 def robots():
     """Search engines have no business here."""
     return Response("User-agent: *\nDisallow: /\n", mimetype="text/plain")
-
-
-@bp.get("/healthz")
-@public
-def healthz():
-    """Whether the process answers and the database can be read, for whatever watches the server."""
-    try:
-        db.session.execute(text("SELECT 1 FROM shop"))
-    except SQLAlchemyError:
-        return Response("database: not reachable\n", 503, mimetype="text/plain")
-    return Response("ok\n", mimetype="text/plain")
 
 
 @bp.route("/setup", methods=["GET", "POST"])
