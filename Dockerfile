@@ -9,7 +9,9 @@ RUN ["script/server", "--install"]
 COPY . .
 # Once more, now that there is something to compress. A start then has nothing left to write here.
 RUN script/server --install \
-    && .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app migrations wsgi.py
+    && .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app migrations wsgi.py \
+    && PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX=.venv/optimized \
+       .venv/bin/python -m compileall -qf --invalidation-mode unchecked-hash app wsgi.py script/gunicorn.conf.py
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="Readylight" \

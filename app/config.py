@@ -143,9 +143,13 @@ def load(environ: Mapping[str, str] = os.environ) -> dict:
     return config
 
 
+# What the server's own processes have in their environment, and no command that they start.
+_OF_THE_SERVER = {"SERVER_SOFTWARE", "PROMETHEUS_MULTIPROC_DIR", "PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX"}
+
+
 def for_commands(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a command that the server starts, without what marks the server's own processes."""
-    return {name: environ[name] for name in environ if name not in {"SERVER_SOFTWARE", "PROMETHEUS_MULTIPROC_DIR"}}
+    return {name: environ[name] for name in environ if name not in _OF_THE_SERVER}
 
 
 def _secret_key(data: Path) -> str:

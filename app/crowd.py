@@ -7,74 +7,96 @@ processors, with a hundred people who ask for the board: 84 pages a second inste
 """
 
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 
-# So many at a time. Whoever has waited so many seconds goes in all the same: what holds the others up is not Python.
-MOST, PATIENCE = 4, 2
+# So many at a time. What takes so many seconds is not computed: it waits for something, and takes up no place from then
+# on. Those in the line look for such ones from time to time.
+MOST, LONG, LOOK = 4, 2, 0.5
+# Where a request says when it came, by time.perf_counter(): what it waited here belongs to its time.
+CAME_AT = "readylight.came_at"
 
 _here = threading.local()
 
 
 class FewAtATime:
-    """WSGI: lets a few requests at a time into an app, whoever came first."""
+    """WSGI: lets a few requests at a time into an app, whoever came first. Of an answer in pieces, until the first."""
 
-    def __init__(self, app, most: int = MOST, patience: float = PATIENCE):
-        self._app, self._free, self._patience = app, most, patience
+    def __init__(self, app, most: int = MOST, long: float = LONG, look: float = LOOK):
+        self._app, self._most, self._long, self._look = app, most, long, look
         self._lock = threading.Lock()
-        self._line: deque[threading.Event] = deque()
+        # Those who take up a place, and those who wait for one.
+        self._inside: set[_Visit] = set()
+        self._line: deque[_Visit] = deque()
 
     def __call__(self, environ, start_response):
         """Lets the app answer when it is this request's turn."""
+        environ[CAME_AT] = time.perf_counter()
         environ["wsgi.input"] = _Input(environ["wsgi.input"])
-        self._enter()
-        _here.inside = self
+        before = getattr(_here, "visit", None)
+        visit = _Visit(self)
         try:
+            self._enter(visit)
+            _here.visit = visit
             return self._app(environ, start_response)
         finally:
-            _here.inside = None
-            self._leave()
+            _here.visit = before
+            self._leave(visit)
 
-    def _enter(self) -> None:
-        turn = threading.Event()
+    def _enter(self, visit: "_Visit") -> None:
         with self._lock:
-            if self._free > 0:
-                self._free -= 1
-                return
-            self._line.append(turn)
-        if not turn.wait(self._patience):
+            self._line.append(visit)
+            self._admit()
+        while not visit.turn.wait(self._look):
             with self._lock:
-                # Its turn may have come just now.
-                if not turn.is_set():
-                    self._line.remove(turn)
-                    self._free -= 1
+                began = time.monotonic() - self._long
+                self._inside = {each for each in self._inside if each.since > began}
+                self._admit()
 
-    def _leave(self) -> None:
+    def _admit(self) -> None:
+        while self._line and len(self._inside) < self._most:
+            self._take_up(self._line.popleft())
+
+    def _take_up(self, visit: "_Visit") -> None:
+        visit.since = time.monotonic()
+        self._inside.add(visit)
+        visit.turn.set()
+
+    def _leave(self, visit: "_Visit") -> None:
         with self._lock:
-            self._free += 1
-            if self._free > 0 and self._line:
-                self._free -= 1
-                self._line.popleft().set()
+            self._inside.discard(visit)
+            if not visit.turn.is_set():
+                # It could not even wait.
+                self._line.remove(visit)
+            self._admit()
 
     @contextmanager
-    def _away(self):
-        self._leave()
+    def _away(self, visit: "_Visit"):
+        self._leave(visit)
         try:
             yield
         finally:
             # Not in the line again: somebody there may wait for what this one holds.
             with self._lock:
-                self._free -= 1
+                self._take_up(visit)
+
+
+class _Visit:
+    """A request, from when it comes until it goes."""
+
+    def __init__(self, door: FewAtATime):
+        self.door, self.turn, self.since = door, threading.Event(), 0.0
 
 
 @contextmanager
 def waiting():
     """Around what waits for somebody: meanwhile another request is worked on."""
-    inside = getattr(_here, "inside", None)
-    if inside is None:
+    visit = getattr(_here, "visit", None)
+    if visit is None:
         yield
     else:
-        with inside._away():
+        with visit.door._away(visit):
             yield
 
 

@@ -1,8 +1,10 @@
 """Whether the process answers and the database can be read, for whatever watches the server.
 
 It is asked every few seconds, day and night. So it is answered at the door, before any line of a crowd, by one read,
-and wakes nothing else: an idle server stays ten megabytes smaller.
+and wakes nothing else: an idle server stays six megabytes smaller.
 """
+
+from contextlib import suppress
 
 from flask import Blueprint, Response
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,6 +14,7 @@ from .db import db
 
 bp = Blueprint("health", __name__)
 ADDRESS = "/healthz"
+_READ = "SELECT 1 FROM shop"
 
 
 def init_app(app):
@@ -30,19 +33,30 @@ def show():
 
 
 def _look() -> tuple[str, str]:
-    engine = db.engine
+    if _can_be_read(db.engine):
+        return "200 OK", "ok\n"
+    return "503 SERVICE UNAVAILABLE", "database: not reachable\n"
+
+
+def _can_be_read(engine) -> bool:
     try:
         connection = engine.raw_connection()
-        try:
-            connection.cursor().execute("SELECT 1 FROM shop").fetchone()
-        except engine.dialect.loaded_dbapi.Error:
-            connection.invalidate()
-            raise
-        finally:
-            connection.close()
-    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
-        return "503 SERVICE UNAVAILABLE", "database: not reachable\n"
-    return "200 OK", "ok\n"
+    except SQLAlchemyError:
+        return False
+    try:
+        connection.cursor().execute(_READ).fetchone()
+        return True
+    except engine.dialect.loaded_dbapi.Error:
+        connection.invalidate()
+    finally:
+        connection.close()
+    # It may have died while nobody used it, and all that the pool keeps with it. The long way then empties the pool, so
+    # that at the second try it is a new connection that counts.
+    for _ in range(2):
+        with suppress(SQLAlchemyError), engine.connect() as long_way:
+            long_way.exec_driver_sql(_READ)
+            return True
+    return False
 
 
 class _Door:
@@ -52,10 +66,10 @@ class _Door:
         self._app, self._pages = app, app.wsgi_app
 
     def __call__(self, environ, start_response):
-        if environ["PATH_INFO"] != ADDRESS or environ["REQUEST_METHOD"] != "GET":
+        if environ["PATH_INFO"] != ADDRESS or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return self._pages(environ, start_response)
         with self._app.app_context():
             status, text = _look()
         headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(text))}
         start_response(status, [*(web.HEADERS | headers | {"Cache-Control": "no-store"}).items()])
-        return [text.encode()]
+        return [text.encode()] if environ["REQUEST_METHOD"] == "GET" else []

@@ -94,7 +94,7 @@ def whatsapp_url(phone: str, text: str) -> str:
     return f"https://wa.me/{phone.lstrip('+')}?text={quote(text)}"
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def qr(url: str, *, label: str) -> Markup:
     """A QR code as inline SVG in the text's colour; it needs no style, so a strict policy lets it show."""
     out = io.BytesIO()
@@ -119,7 +119,7 @@ def qr(url: str, *, label: str) -> Markup:
 _DOTS = 8
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=32)
 def printed_qr(url: str, millimetres: int, *, label: str) -> Markup:
     """The same for paper, at most so many millimetres wide: each module so many whole dots of a thermal printer.
 

@@ -31,8 +31,11 @@ def take(holder: object, database: str, patience: float, meanwhile=nullcontext) 
     # Where a folder cannot be locked, processes find their way as SQLite lets them.
     with suppress(OSError):
         _folder = os.open(Path(database).parent, os.O_RDONLY)
-        with meanwhile():
-            fcntl.flock(_folder, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(_folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with meanwhile():
+                fcntl.flock(_folder, fcntl.LOCK_EX)
     _holder = holder
 
 

@@ -1,6 +1,7 @@
 """How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
 
 import gc
+import hashlib
 import itertools
 import os
 import resource
@@ -69,10 +70,11 @@ def _load_templates(environment):
     A child compiles them, and takes with it what that leaves in memory: four megabytes.
     """
     names = environment.list_templates(extensions=["html", "svg"])
-    # script/environment makes it, empty again whenever the program has changed.
+    # script/environment makes it. How they are compiled is said in app/web.py.
     kept = Path(sys.prefix) / "optimized" / "templates"
+    build = hashlib.sha256((Path(__file__).parent.parent / "app" / "web.py").read_bytes()).hexdigest()[:8]
     with nullcontext(kept) if os.access(kept, os.W_OK) else tempfile.TemporaryDirectory() as folder:
-        environment.bytecode_cache = _Compiled(str(folder))
+        environment.bytecode_cache = _Compiled(str(folder), f"{build}-%s")
         if (child := os.fork()) == 0:
             try:
                 for name in names:

@@ -21,8 +21,8 @@ def stay(may_go, environ):
 class Counter:
     """A door that lets in so many at a time, and whoever comes, each in a thread."""
 
-    def __init__(self, most: int, patience: float = SOON):
-        self.door = FewAtATime(self._work, most, patience)
+    def __init__(self, most: int, long: float = SOON):
+        self.door = FewAtATime(self._work, most, long, look=0.01)
         self.came, self.people, self.may_go, self.broken = [], {}, {}, []
 
     def _work(self, environ, start_response):
@@ -99,17 +99,33 @@ def test_whoever_breaks_something_leaves_as_well(counter):
     few.broken.clear()
 
 
-def test_whoever_has_waited_long_enough_comes_in_all_the_same(counter):
-    few = counter(1, 0.05)
-    for name in "abc":
+def test_whoever_takes_long_takes_up_no_place_and_gives_none_back(counter):
+    few = counter(2)
+    for name in "abcd":
         few.ask(name)
-        until(lambda name=name: name in few.came)
-    few.go("a", "b", "c")
-    # And when they have gone, there is one place again, not three.
-    few.door._patience = SOON
-    few.ask("d")
-    few.ask("e")
+    few.sees("ab")
+    for visit in few.door._inside.copy():
+        visit.since -= SOON
+    # Two who wait for something else do not stop the others, who still come two by two.
     few.sees("abcd")
+    few.ask("e")
+    few.go("a", "b")
+    time.sleep(0.05)
+    few.sees("abcd")
+    few.go("c")
+    few.sees("abcde")
+
+
+def test_a_long_line_is_no_reason_to_let_everybody_in(counter):
+    few = counter(1, 1)
+    for name in "abcdefgh":
+        few.ask(name)
+    for name in "abcdefg":
+        # Each is soon done, but the last one has waited longer than what is too long inside.
+        time.sleep(0.15)
+        assert len(few.came) - len([done for done in few.may_go.values() if done.is_set()]) == 1
+        few.go(name)
+    few.sees("abcdefgh")
 
 
 def test_whoever_waits_for_somebody_makes_room_and_does_not_line_up_again(counter):
@@ -125,7 +141,7 @@ def test_whoever_waits_for_somebody_makes_room_and_does_not_line_up_again(counte
         few.ask(name)
     few.sees("ab")
     answer.set()
-    until(lambda: few.door._free < 0)
+    until(lambda: len(few.door._inside) == 2)
     # Of the two that are inside now, both have to go before the next one comes.
     few.go("b")
     few.sees("ab")
@@ -186,7 +202,7 @@ def test_open_pages_and_whoever_watches_the_server_stand_in_no_line(anyone, shop
     def stand(self):
         raise InterruptedError
 
-    monkeypatch.setattr(FewAtATime, "_enter", stand)
+    monkeypatch.setattr(FewAtATime, "_admit", stand)
     assert anyone.page(address).one("h1").text == page.one("h1").text
     anyone.page(f"{address}/live", status=304, headers={"HX-PTag": tag})
     assert anyone.page("/healthz").text == "ok"

@@ -7,6 +7,7 @@ import sqlite3
 from io import BytesIO
 
 import pytest
+from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import select, update
 
@@ -233,14 +234,20 @@ def test_a_fault_tells_htmx_its_reference_in_a_line(broken):
     assert "Reference" in answer.get_data(as_text=True)
 
 
-def test_whoever_watches_the_server_learns_of_a_broken_database(broken, anyone):
-    assert broken.get("/healthz").status_code == 503
+def test_whoever_watches_the_server_learns_of_a_broken_database(broken, anyone, monkeypatch):
+    for ask in (broken.get, broken.head):
+        assert ask("/healthz").status_code == 503
     page = anyone.page("/healthz")
     assert page.text == "ok"
     assert page.headers["Content-Type"].startswith("text/plain")
-    # Whoever asks in another way is answered by the app, and the same.
-    other = {name: value for name, value in anyone.head("/healthz").headers.items() if name != "Vary"}
-    assert {*other.items()} == {*page.headers.items()}
+    head = anyone.head("/healthz")
+    assert ({*head.headers.items()}, head.data) == ({*page.headers.items()}, b"")
+    # Where requests are counted or logged, the app itself answers: the same.
+    monkeypatch.setattr(anyone.application, "wsgi_app", Flask.wsgi_app.__get__(anyone.application))
+    for kind in ("GET", "HEAD"):
+        whole = anyone.open("/healthz", method=kind)
+        assert {*whole.headers.items()} == {*page.headers.items(), ("Vary", "Cookie")}
+        assert whole.data == (b"ok\n" if kind == "GET" else b"")
 
 
 @pytest.mark.skipif(bool(POSTGRESQL), reason="SQLite has one writer at a time")

@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 
 from .. import auth, formats, hours, language, online
 from ..auth import me
+from ..crowd import waiting
 from ..db import db
 from ..models import Branch, Repair, get_shop
 from ..rules import Refused, Status
@@ -123,9 +124,10 @@ def test_address():
     test = None
     if form.public_url.validate(form):
         address = formats.parse_address(form.public_url.data)
-        # No connection is kept meanwhile.
+        # No connection is kept meanwhile, and no place in the line: this very server may have to answer.
         db.session.rollback()
-        found = online.ask(current_app, address, patience=4)
+        with waiting():
+            found = online.ask(current_app, address, patience=4)
         secure = address.startswith("https://")
         test = {"address": address, "found": found, "reach": formats.reach(address), "secure": secure}
     status = 200 if test else 422

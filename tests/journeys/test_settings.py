@@ -30,7 +30,9 @@ def as_before(shop):
 
 def save(owner):
     """Saves the page's settings, and waits until they are."""
-    with owner.expect_response(lambda answer: answer.request.method == "POST"):
+    with owner.expect_response(
+        lambda answer: answer.request.method == "POST" and answer.url.endswith("/settings/page")
+    ):
         owner.get_by_role("button", name="Save").last.click()
 
 

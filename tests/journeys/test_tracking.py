@@ -50,8 +50,8 @@ def test_the_page_follows_the_repair_to_the_end_by_itself(browser, counter, shop
     for status, percent in [("diagnosing", 17), ("repairing", 50), ("testing", 67), ("ready", 83), ("delivered", 100)]:
         staff.locator("#status form button").first.click()
         clicked = time.monotonic()
-        if len(waits) > 1:
-            # Nobody needs to wait for what has been seen to happen twice.
+        if len(waits) > 2:
+            # Nobody needs to wait for what has been seen to happen three times.
             staff.locator(f"#status[data-status={status}]").wait_for()
             customer.clock.fast_forward(A_POLL)
         customer.locator(f"#live[data-status={status}]").wait_for(timeout=8_000)
@@ -59,8 +59,8 @@ def test_the_page_follows_the_repair_to_the_end_by_itself(browser, counter, shop
         assert customer.locator("#progress").get_attribute("aria-valuenow") == str(percent)
         assert customer.locator("#timeline [aria-current=step]").get_attribute("data-status") == status
         staff.locator(f"#status[data-status={status}]").wait_for()
-    # Five seconds are promised; one of the two may be late on a machine that runs three browsers at once.
-    assert min(waits[:2]) <= 5, waits
+    # Five seconds are promised; one of three may be late on a machine that runs three browsers at once.
+    assert sorted(waits[:3])[1] <= 5, waits
     assert customer.evaluate("scrollY") == 400
     assert customer.evaluate("window.mark === document.getElementById('live')"), "the page was reloaded, not morphed"
     assert customer.locator("[role=status] h1").inner_text() == "Delivered"
@@ -96,7 +96,7 @@ def test_the_countdown_gives_way_when_the_promise_passes(browser, shop, tracked,
     with shop.inside():
         # Closer than a form allows: nobody wants to wait for a minute here.
         repair = db.session.scalar(select(Repair).where(Repair.code == code))
-        repair.promised_at, repair.version = utcnow() + timedelta(seconds=2), repair.version + 1
+        repair.promised_at, repair.version = utcnow() + timedelta(seconds=4), repair.version + 1
         db.session.add(Event(repair=repair, kind="promised", new=repair.promised_at.isoformat(), text="", public=True))
         db.session.commit()
     customer = browser(**PHONE)
