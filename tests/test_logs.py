@@ -5,11 +5,13 @@ import logging
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from app import create_app, logs
 from app.config import ROOT
+from app.crowd import FewAtATime
 from app.db import let_go
 
 from . import factories
@@ -186,6 +188,14 @@ def test_a_request_is_written_down_without_saying_who_or_whose(writing):
     assert (entry["method"], entry["route"], entry["status"]) == ("GET", "/t/<token>", 200)
     assert 0 < entry["ms"] < 10_000
     assert entry["request"]
+
+
+def test_what_a_request_waits_in_the_line_is_part_of_its_time(writing, monkeypatch):
+    enter = FewAtATime._enter
+    monkeypatch.setattr(FewAtATime, "_enter", lambda self, visit: time.sleep(0.2) or enter(self, visit))
+    browser, written = writing(LOG_REQUESTS=1, LOG_FORMAT="json")
+    browser.get("/robots.txt")
+    assert json.loads(written()[0])["ms"] >= 200
 
 
 def test_every_answer_is_a_line_refusals_and_faults_too(writing, nothing):
