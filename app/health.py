@@ -18,9 +18,9 @@ _READ = "SELECT 1 FROM shop"
 
 
 def init_app(app):
-    """Answers at the door; where every request is to be counted or logged, it goes all the way."""
+    """Answers at the door, where that may be."""
     app.register_blueprint(bp)
-    if not app.config["METRICS_TOKEN"] and not app.config["LOG_REQUESTS"]:
+    if web.may_answer_early(app):
         app.wsgi_app = _Door(app)
 
 

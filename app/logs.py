@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from flask import Flask, current_app, g, has_request_context, request
 
+from .crowd import CAME_AT
+
 log = logging.getLogger("readylight")
 
 
@@ -53,7 +55,7 @@ def route() -> str:
 
 def start_clock() -> None:
     """Before a request: notes when it began, for seconds(). What it waited in the line of app/crowd.py counts."""
-    g.setdefault("asked_at", request.environ.get("readylight.came_at") or time.perf_counter())
+    g.setdefault("asked_at", request.environ.get(CAME_AT, time.perf_counter()))
 
 
 def seconds() -> float:

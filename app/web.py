@@ -484,6 +484,11 @@ def _name_static(app: Flask):
             values["v"] = hashes.get(values["filename"], "")
 
 
+def may_answer_early(app: Flask) -> bool:
+    """Whether a request may be answered before it comes to the app: not where each is to be counted or logged."""
+    return not app.config["METRICS_TOKEN"] and not app.config["LOG_REQUESTS"]
+
+
 def stand_in_front(app: Flask):
     """What a request meets before the app: proxies to believe, what https adds, and static files out of memory."""
     root = Path(app.static_folder)

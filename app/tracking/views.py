@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from ..models import contact
 from ..throttle import count_miss
-from ..web import error_page, now, public, takes_gzip
+from ..web import error_page, may_answer_early, now, public, takes_gzip
 from . import answers, queries
 from .answers import HEADERS, HELD, LIVE, PAGE
 
@@ -26,8 +26,7 @@ def init_app(app):
         b"".join(file.read_bytes() for file in drawn_with) + repr(sorted(app.config["ASSETS"].items())).encode()
     ).hexdigest()[:8]
     app.register_blueprint(bp)
-    if not app.config["METRICS_TOKEN"] and not app.config["LOG_REQUESTS"]:
-        # Where every request is to be counted or logged, it goes all the way.
+    if may_answer_early(app):
         app.wsgi_app = answers.Front(app)
 
 

@@ -42,7 +42,6 @@ def move(shop):
 def test_the_page_follows_the_repair_to_the_end_by_itself(browser, counter, shop, tracked):
     code, path = tracked
     customer, staff = browser(**PHONE), counter("owner")
-    customer.clock.install()
     customer.goto(shop.url + path)
     customer.evaluate("scrollTo(0, 400); window.mark = document.getElementById('live')")
     staff.goto(f"{shop.url}/repairs/{code}")
@@ -50,17 +49,13 @@ def test_the_page_follows_the_repair_to_the_end_by_itself(browser, counter, shop
     for status, percent in [("diagnosing", 17), ("repairing", 50), ("testing", 67), ("ready", 83), ("delivered", 100)]:
         staff.locator("#status form button").first.click()
         clicked = time.monotonic()
-        if len(waits) > 2:
-            # Nobody needs to wait for what has been seen to happen three times.
-            staff.locator(f"#status[data-status={status}]").wait_for()
-            customer.clock.fast_forward(A_POLL)
         customer.locator(f"#live[data-status={status}]").wait_for(timeout=8_000)
         waits.append(time.monotonic() - clicked)
         assert customer.locator("#progress").get_attribute("aria-valuenow") == str(percent)
         assert customer.locator("#timeline [aria-current=step]").get_attribute("data-status") == status
         staff.locator(f"#status[data-status={status}]").wait_for()
-    # Five seconds are promised; one of three may be late on a machine that runs three browsers at once.
-    assert sorted(waits[:3])[1] <= 5, waits
+    # Five seconds are promised; one of five may be late on a machine that runs three browsers at once.
+    assert sorted(waits)[-2] <= 5, waits
     assert customer.evaluate("scrollY") == 400
     assert customer.evaluate("window.mark === document.getElementById('live')"), "the page was reloaded, not morphed"
     assert customer.locator("[role=status] h1").inner_text() == "Delivered"
