@@ -11,7 +11,7 @@ import pytest
 from babel.messages import extract, frontend, pofile
 from babel.support import NullTranslations
 from bs4 import BeautifulSoup
-from flask_babel import Domain, force_locale
+from flask_babel import force_locale
 from sqlalchemy.exc import OperationalError
 
 from app import formats, language, web
@@ -66,7 +66,7 @@ class Marked(NullTranslations):
 @pytest.fixture
 def marked(app, monkeypatch):
     """The app, saying everything between brackets."""
-    monkeypatch.setattr(Domain, "get_translations", lambda self: Marked())
+    monkeypatch.setattr(language.Catalogues, "get_translations", lambda self: Marked())
     # What WTForms says itself comes with its own catalogues.
     monkeypatch.setattr(web.Form.Meta, "get_translations", lambda self, form: Marked())
 

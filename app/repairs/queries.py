@@ -258,7 +258,7 @@ def _page(wanted, shown: set[Status], page: int, now, bounds) -> tuple[list[Repa
 
 
 def _read(ids: Select, order: tuple) -> list[Repair]:
-    """The repairs of these ids, and of each its customer, technician and branch.
+    """The repairs of these ids, and of each its customer and technician.
 
     Apart from the finding: what a page skips is not joined, and on PostgreSQL is read from the index alone.
     """
@@ -269,7 +269,6 @@ def _read(ids: Select, order: tuple) -> list[Repair]:
         .options(
             joinedload(Repair.customer, innerjoin=True),
             joinedload(Repair.technician),
-            joinedload(Repair.branch, innerjoin=True),
         )
     )
     return list(db.session.scalars(query.order_by(*order)))
