@@ -7,6 +7,7 @@ import re
 import secrets
 from contextlib import suppress
 from datetime import timedelta
+from functools import wraps
 
 from flask import (
     Blueprint,
@@ -159,14 +160,26 @@ def is_me(password: str | None) -> bool:
     return not g.typed_wrong
 
 
-# For every form that asks so: whoever finds a browser signed in must not find out the password as well.
-few_guesses = limiter.shared_limit(
-    "10 per 15 minutes",
-    scope="password",
-    key_func=lambda: f"password:{me().id}",
-    methods=["POST"],
-    deduct_when=lambda answer: g.pop("typed_wrong", False),
+_guesses = limiter.shared_limit(
+    "10 per 15 minutes", scope="password", key_func=lambda: f"password:{me().id}", methods=["POST"]
 )
+
+
+def few_guesses(view):
+    """For every form that asks is_me: whoever finds a browser signed in must not find out the password as well.
+
+    Counted on the way in, as at the door, and given back unless a wrong password was typed.
+    """
+
+    @wraps(view)
+    def guessing(*args, **kwargs):
+        try:
+            return view(*args, **kwargs)
+        finally:
+            if request.method == "POST" and not g.get("typed_wrong", False):
+                _give_back_try()
+
+    return _guesses(guessing)
 
 
 def me() -> Staff:

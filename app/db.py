@@ -174,6 +174,8 @@ def trouble(error: SQLAlchemyError) -> str:
         return "busy"
     if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
         return "full"
+    if name.startswith("SQLITE_CANTOPEN"):
+        return "away"
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     state = getattr(error.orig, "sqlstate", "") or ""
     if state == "53100":

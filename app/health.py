@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from . import web
 from .db import db
+from .reads import fetch
 
 bp = Blueprint("health", __name__)
 ADDRESS = "/healthz"
@@ -39,21 +40,13 @@ def _look() -> tuple[str, str]:
 
 
 def _can_be_read(engine) -> bool:
-    try:
-        connection = engine.raw_connection()
-    except SQLAlchemyError:
-        return False
-    try:
-        connection.cursor().execute(_READ).fetchone()
+    with suppress(SQLAlchemyError, engine.dialect.loaded_dbapi.Error):
+        fetch(engine, _READ)
         return True
-    except engine.dialect.loaded_dbapi.Error:
-        connection.invalidate()
-    finally:
-        connection.close()
     # It may have died while nobody used it, and all that the pool keeps with it. The long way then empties the pool, so
     # that at the second try it is a new connection that counts.
     for _ in range(2):
-        with suppress(SQLAlchemyError), engine.connect() as long_way:
+        with suppress(SQLAlchemyError), engine.connect().execution_options(reads_only=True) as long_way:
             long_way.exec_driver_sql(_READ)
             return True
     return False

@@ -1,7 +1,7 @@
 """What customers ask for again and again: read in microseconds, and not read again while nothing has been written."""
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
@@ -25,6 +25,20 @@ PULSE = {
 }
 
 
+def fetch(engine: Engine, sql: str, values: Sequence | Mapping = ()) -> list[tuple]:
+    """The rows of a query in the driver's own words, past SQLAlchemy. Raises the driver's own errors."""
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+    except engine.dialect.loaded_dbapi.Error:
+        connection.invalidate()
+        raise
+    finally:
+        connection.close()
+
+
 class QuickRead:
     """A SELECT that is compiled once and handed to the driver itself, on the engine "reads".
 
@@ -45,18 +59,12 @@ class QuickRead:
         """Every row."""
         engine = db.engines["reads"]
         sql, names, readers = self._prepared.get(engine.dialect.name) or self._prepare(engine.dialect)
-        connection = engine.raw_connection()
         try:
-            cursor = connection.cursor()
-            cursor.execute(sql, [values[name] for name in names] if names else values)
-            rows = cursor.fetchall()
+            rows = fetch(engine, sql, [values[name] for name in names] if names else values)
         except engine.dialect.loaded_dbapi.Error:
             # The long way says what is wrong in SQLAlchemy's words, and knows when a whole pool has died.
-            connection.invalidate()
-            with engine.connect() as long_way:
+            with engine.connect().execution_options(reads_only=True) as long_way:
                 return [self._row._make(row) for row in long_way.execute(self._statement, values)]
-        finally:
-            connection.close()
         return [self._read(readers, row) for row in rows]
 
     def _read(self, readers, row):

@@ -237,7 +237,19 @@ def test_a_full_disk_is_said_nothing_is_changed_and_everything_can_be_read(
     assert "POST /repairs/<code>/notes: the disk is full" in caplog.text
 
 
-# --- PostgreSQL comes and goes ------------------------------------------------------------------
+# --- it comes and goes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("logs", ["", "1"], ids=["answered early", "answered by the app"])
+def test_while_no_connection_can_be_had_every_page_says_so(tmp_path, logs):
+    nowhere = "postgresql+psycopg://ana@127.0.0.1:1/x" if POSTGRESQL else f"sqlite:///{tmp_path / 'no folder' / 'x.db'}"
+    app = create_app({"SQLALCHEMY_DATABASE_URI": nowhere, "DATA_DIR": str(tmp_path), "LOG_REQUESTS": logs})
+    browser = app.test_client()
+    for _ in range(2):
+        asked = [browser.get(url) for url in ("/healthz", f"/t/{'x' * 22}", f"/t/{'x' * 22}/live", "/login")]
+        assert [answer.status_code for answer in asked] == [503] * 4
+        assert asked[0].text == "database: not reachable\n"
+        assert all("cannot be reached" in answer.text for answer in asked[1:])
 
 
 END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"

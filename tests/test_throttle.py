@@ -160,6 +160,33 @@ def test_many_tries_at_once_are_no_more_than_one_after_another(app, shop):
     assert (answers.count(422), answers.count(429)) == (10, 10)
 
 
+def test_nor_are_many_tries_at_once_at_the_password_of_whoever_is_signed_in(app, owner):
+    form = {
+        "csrf_token": owner.csrf_token(),
+        "current": "wrong",
+        "password": "a new one for me",
+        "again": "a new one for me",
+    }
+    cookie = owner.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
+    db.session.rollback()
+
+    def guess(_):
+        copy = app.test_client()
+        copy.set_cookie(app.config["SESSION_COOKIE_NAME"], cookie)
+        return copy.post("/account", data=form).status_code
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(guess, range(20)))
+    assert (answers.count(422), answers.count(429)) == (10, 10)
+
+
+def test_a_present_password_that_was_right_or_left_out_is_no_try(owner):
+    for _ in range(12):
+        owner.send("/account", {"current": ""}, 422)
+        owner.send("/account", {"current": factories.PASSWORD, "password": "short"}, 422)
+    assert db.session.scalar(select(func.sum(Throttle.count))) == 0
+
+
 def test_strangers_cannot_lock_out_a_browser_that_has_signed_in_before(app, shop, anyone):
     right = {"email": factories.make_staff("owner", email="ana@example.com").email, "password": factories.PASSWORD}
     counter = app.test_client()
