@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from . import auth, config, crowd, db, health, printing, throttle, web
+from . import auth, config, crowd, db, found_by, health, printing, throttle, web
 from .activity import views as activity
 from .customers import views as customers
 from .exchange import views as exchange
@@ -34,6 +34,7 @@ def create_app(overrides: dict | None = None) -> Flask:
         metrics.init_app(app, __version__)
     web.init_app(app)
     db.init_app(app)
+    found_by.init_app(app)
     throttle.init_app(app)
     auth.init_app(app)
     app.wsgi_app = crowd.FewAtATime(app.wsgi_app)

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, event, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from . import formats, rules
+from . import rules
 from .db import Json, UtcDateTime, db, utcnow
 from .rules import Kind, Role, Status
 
@@ -334,38 +334,13 @@ class Photo(db.Model):
     staff: Mapped[Staff] = relationship()
 
 
-def customer_search(name: str, phone: str, email: str) -> str:
-    """What a customer is found by."""
-    return formats.fold(f"{name} {phone} {email}")
-
-
-def repair_search(code: str, item: str, serial: str, customer: str) -> str:
-    """What a repair is found by; a serial number with gaps also without them. customer: what they are found by."""
-    gapless = formats.compact(serial) if formats.compact(serial) != serial else ""
-    return formats.fold(f"{code} {item} {serial} {gapless}".strip()) + f" {customer}"
-
-
 @event.listens_for(Event, "before_update")
 @event.listens_for(Event, "before_delete")
 @event.listens_for(Activity, "before_update")
 @event.listens_for(Activity, "before_delete")
 def _keep_history(mapper, connection, row):
-    """What happened, happened. Only customers.erase takes words out of it, past this, because the law asks it to."""
+    """What happened, happened. Only customers.erasing takes words out of it, past this, because the law asks it to."""
     raise TypeError(f"{type(row).__name__} {row.id} is history, which nobody changes")
-
-
-@event.listens_for(db.session, "before_flush")
-def _keep_search(session, context, instances):
-    """Keeps what customers and their repairs are found by, whoever changes them."""
-    changed = [*session.new, *session.dirty]
-    customers = [row for row in changed if isinstance(row, Customer)]
-    for customer in customers:
-        erased = customer.erased_at is not None
-        customer.search = "" if erased else customer_search(customer.name, customer.phone, customer.email or "")
-    repairs = {row for row in changed if isinstance(row, Repair)}
-    for repair in repairs.union(*(customer.repairs for customer in customers if customer.id)):
-        found_by = repair.customer.search if repair.customer else ""
-        repair.search = repair_search(repair.code, repair.item, repair.serial or "", found_by)
 
 
 def get_shop() -> Shop | None:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -371,6 +372,38 @@ def technician(app, shop) -> Client:
 def front_desk(app, shop) -> Client:
     """The front desk's browser."""
     return app.test_client().be(factories.make_staff(Role.FRONT_DESK))
+
+
+@pytest.fixture
+def elsewhere(app):
+    """Somebody else's connection to the shop's database, as of another process."""
+    engine = create_engine(db.engine.url, isolation_level="AUTOCOMMIT" if POSTGRESQL else None)
+    with engine.connect().execution_options(reads_only=True) as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
+def meanwhile(elsewhere):
+    """meanwhile(statements, act): act() while another process has done these statements, and commits once act waits.
+
+    For PostgreSQL, where two can be at work on a row. Gives what act() gave.
+    """
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    def meanwhile(statements, act):
+        db.session.commit()
+        elsewhere.exec_driver_sql("BEGIN")
+        for statement in statements:
+            elsewhere.exec_driver_sql(statement)
+        with ThreadPoolExecutor(1) as pool:
+            acting = pool.submit(act)
+            while not elsewhere.exec_driver_sql(waiting).all():
+                assert not acting.done(), f"it waited for nobody: {acting.result()}"
+            elsewhere.exec_driver_sql("COMMIT")
+            return acting.result(10)
+
+    return meanwhile
 
 
 @pytest.fixture

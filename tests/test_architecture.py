@@ -26,6 +26,7 @@ RANKS = {
     "db": 1,
     "models": 2,
     "reads": 2,
+    "found_by": 3,
     "health": 3,
     "web": 2,
     "throttle": 3,

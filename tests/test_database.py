@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
-from sqlalchemy import create_engine, event, func, select
+from sqlalchemy import event, func, select
 
 from app import create_app, turns
 from app.db import db, let_go
@@ -26,15 +26,6 @@ def in_earnest(app):
     app.testing = False
     yield app
     app.testing = True
-
-
-@pytest.fixture
-def elsewhere(app):
-    """Somebody else's connection to the shop's database, as of another process."""
-    engine = create_engine(db.engine.url, isolation_level="AUTOCOMMIT" if POSTGRESQL else None)
-    with engine.connect().execution_options(reads_only=True) as connection:
-        yield connection
-    engine.dispose()
 
 
 def note(browser, repair, words="Dented."):

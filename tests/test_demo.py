@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from app import formats, passwords, rules
+from app import formats, found_by, passwords, rules
 from app.db import db, utcnow
 from app.demo import fill as demo
 from app.demo import stories, tables
-from app.models import Branch, Customer, Event, Repair, Shop, Staff, customer_search, repair_search
+from app.models import Branch, Customer, Event, Repair, Shop, Staff
 from app.repairs import actions
 from app.rules import Kind, Role, Status
 
@@ -186,9 +186,9 @@ def test_after_the_demo_the_counter_takes_in_the_next_repair(made):
 
 def test_demo_rows_are_found_by_the_words_that_the_counter_would_have_kept(made):
     for repair in repairs():
-        assert repair.search == repair_search(repair.code, repair.item, repair.serial, repair.customer.search)
+        assert repair.search == found_by.of_repair(repair.code, repair.item, repair.serial, repair.customer.search)
     for customer in db.session.scalars(select(Customer)):
-        assert customer.search == customer_search(customer.name, customer.phone, customer.email)
+        assert customer.search == found_by.of_customer(customer.name, customer.phone, customer.email)
 
 
 def test_demo_moments_are_kept_in_the_form_in_which_the_shop_looks_for_them(made):

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from app.db import db
 from app.models import Activity, Branch
 
+from .conftest import POSTGRESQL
 from .factories import branch, make_branch, make_customer, make_repair
 
 NEW_PASSWORD = "four louder lamps"
@@ -105,6 +106,16 @@ def test_saving_the_shop_as_it_is_keeps_it(owner, shop):
     assert owner.send("/settings/shop", form).location == "/settings/shop"
     after = {column.name: getattr(shop, column.name) for column in shop.__table__.columns}
     assert after == before | {"version": before["version"] + 1}
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite lets one write at a time")
+def test_of_two_who_save_at_once_each_is_counted(owner, shop, meanwhile):
+    """Open pages know the shop by its version: two changes must not pass for one."""
+    before, form = shop.version, shown(owner.page("/settings/shop"))
+    form["csrf_token"] = owner.csrf_token()
+    meanwhile(["UPDATE shop SET version = version + 1"], lambda: owner.post("/settings/shop", data=form))
+    db.session.expire_all()
+    assert shop.version == before + 2
 
 
 def test_everything_of_the_shop_but_its_code_can_be_changed(owner, shop):

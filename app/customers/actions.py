@@ -45,7 +45,9 @@ def find_or_create(phone: str, name: str, email: str) -> Customer:
     if name and name.casefold() != known.name.casefold():
         raise PhoneTaken(known)
     if email and not known.email:
-        known.email = email
+        # Whoever renames them at this moment comes first: what they are found by is written anew.
+        db.session.refresh(known, with_for_update={"key_share": True})
+        known.email = known.email or email
     return known
 
 

@@ -14,9 +14,9 @@ from functools import cache
 
 from sqlalchemy import Connection, func, select
 
-from .. import formats, passwords, rules
+from .. import formats, found_by, passwords, rules
 from ..db import db, utcnow
-from ..models import Branch, Customer, Event, Repair, Shop, Staff, customer_search, repair_search
+from ..models import Branch, Customer, Event, Repair, Shop, Staff
 from ..rules import Kind, Role, Status
 from .stories import (
     Clock,
@@ -147,7 +147,9 @@ class Book:
             "received_at": received_at,
             "moved_at": moved_at,
             "changed_at": happened[-1]["at"],
-            "search": repair_search(code, visit.goods["item"], visit.goods["serial"], self._found_by[customer_id - 1]),
+            "search": found_by.of_repair(
+                code, visit.goods["item"], visit.goods["serial"], self._found_by[customer_id - 1]
+            ),
             **visit.goods,
         }
         repairs.append(repair)
@@ -194,7 +196,7 @@ class Book:
         else:
             name, phone, email = self._stranger()
         self._customers += 1
-        self._found_by.append(customer_search(name, phone, email))
+        self._found_by.append(found_by.of_customer(name, phone, email))
         customers.append(
             {
                 "id": self._customers,

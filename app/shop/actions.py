@@ -45,7 +45,7 @@ def change_shop(shop: Shop, details: dict) -> None:
     """Changes the shop's settings, and commits."""
     if changed := _change(shop, details):
         record.note(Deed.SHOP_CHANGED, by=me(), text=changed)
-    shop.version += 1
+    _raise_version(shop)
     db.session.commit()
 
 
@@ -58,7 +58,7 @@ def set_logo(shop: Shop, made: Made | None) -> None:
         db.session.add(row or (row := Logo(id=1)))
         row.picture = made.picture
     shop.logo, shop.logo_width, shop.logo_height, shop.logo_tone = made[1:] if made else ("", 0, 0, "")
-    shop.version += 1
+    _raise_version(shop)
     record.note(Deed.SHOP_CHANGED, by=me(), text="logo")
     db.session.commit()
 
@@ -73,9 +73,14 @@ def save_branch(branch: Branch, details: dict) -> None:
         record.note(Deed.BRANCH_ADDED, by=me(), subject=branch, branch_id=branch.id, text=branch.name)
     elif changed:
         record.note(Deed.BRANCH_CHANGED, by=me(), subject=branch, branch_id=branch.id, text=changed)
-    # Locked and raised: open tracking pages show the branch's contact.
-    get_shop().version += 1
+    # Open tracking pages show the branch's contact.
+    _raise_version(get_shop())
     db.session.commit()
+
+
+def _raise_version(shop: Shop) -> None:
+    # By the database: of two who save at once each is counted, or an open page would take the second for the first.
+    shop.version = Shop.version + 1
 
 
 def _change(row: Shop | Branch, details: dict) -> str:

@@ -1,0 +1,76 @@
+"""What customers and repairs are found by: one text each, folded, in their column `search`."""
+
+from sqlalchemy import bindparam, event, inspect, select, update
+
+from . import formats
+from .db import db
+from .models import Customer, Repair
+
+# What of a repair is in its text.
+_FIELDS = ("code", "item", "serial", "customer", "customer_id")
+
+
+def init_app(app):
+    """Keeps both texts, whoever changes a customer or a repair."""
+    if not event.contains(db.session, "before_flush", _keep):
+        event.listen(db.session, "before_flush", _keep)
+
+
+def of_customer(name: str, phone: str, email: str) -> str:
+    """A customer's text."""
+    return formats.fold(f"{name} {phone} {email}")
+
+
+def of_repair(code: str, item: str, serial: str, customer: str) -> str:
+    """A repair's text; a serial number with gaps is in it also without them. customer: their text."""
+    gapless = formats.compact(serial) if formats.compact(serial) != serial else ""
+    return formats.fold(f"{code} {item} {serial} {gapless}".strip()) + f" {customer}"
+
+
+def _keep(session, context, instances):
+    changed = [*session.new, *session.dirty]
+    customers = [row for row in changed if isinstance(row, Customer)]
+    for customer in customers:
+        erased = customer.erased_at is not None
+        customer.search = "" if erased else of_customer(customer.name, customer.phone, customer.email or "")
+    # The others are among what changed for a repair that they were given.
+    renamed = [customer for customer in customers if customer in session.new or _differs(customer, "search")]
+    repairs = [row for row in changed if isinstance(row, Repair) and (row in session.new or _differs(row, *_FIELDS))]
+    for repair in repairs:
+        known = repair.customer.search if repair.customer in renamed else _read(session, repair)
+        repair.search = of_repair(repair.code, repair.item, repair.serial or "", known)
+    for customer in renamed:
+        if customer.id:
+            _write_anew(session, customer, done={repair.id for repair in repairs})
+
+
+def _differs(row, *names) -> bool:
+    attributes = inspect(row).attrs
+    return any(attributes[name].history.has_changes() for name in names)
+
+
+def _read(session, repair: Repair) -> str:
+    """The text of a repair's customer as it is at this moment: somebody may have renamed them since they were read.
+
+    Whoever renames them locks their repairs. One that is new cannot be locked yet, so the customer is.
+    """
+    query = select(Customer.search).where(
+        Customer.id == (repair.customer.id if repair.customer else repair.customer_id)
+    )
+    return session.scalar(query.with_for_update(read=True) if repair in session.new else query)
+
+
+def _write_anew(session, customer: Customer, done: set[int]) -> None:
+    """Writes the texts of a customer's repairs, but for those that are done.
+
+    Locked before they are read: what somebody is changing in one of them at this moment is not written over.
+    """
+    table = Repair.__table__
+    query = select(table.c.id, table.c.code, table.c.item, table.c.serial).where(table.c.customer_id == customer.id)
+    rows = [
+        {"row": row.id, "text": of_repair(row.code, row.item, row.serial, customer.search)}
+        for row in session.execute(query.order_by(table.c.id).with_for_update())
+        if row.id not in done
+    ]
+    if rows:
+        session.execute(update(table).where(table.c.id == bindparam("row")).values(search=bindparam("text")), rows)
