@@ -14,8 +14,9 @@ from sqlalchemy.orm import DeclarativeBase
 from . import turns
 from .crowd import waiting
 
-# How many seconds to wait for others who write.
-PATIENCE = 15
+# How many seconds to wait for others who write: less than a browser waits for its answer. On SQLite the last of them
+# are for a program that stands in no line, as many as Litestream asks for (https://litestream.io/tips/#busy-timeout).
+PATIENCE, AT_THE_LOCK = 15, 5
 
 
 class Base(DeclarativeBase):
@@ -79,7 +80,7 @@ def init_app(app):
     options = app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {})
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
         # It must be known before the first PRAGMA.
-        options.setdefault("connect_args", {"timeout": PATIENCE, "cached_statements": 12})
+        options.setdefault("connect_args", {"timeout": AT_THE_LOCK, "cached_statements": 12})
         # Those who wait for their turn to write keep no reader from a connection; some need a second one for a counter.
         # Few stay open after a rush: one takes half a megabyte, and is made anew in half a millisecond.
         most, wanted = 2 * app.config["THREADS"], 3
@@ -129,7 +130,7 @@ def _begin_sqlite(connection):
         safe = has_request_context() and (request.method in {"GET", "HEAD", "OPTIONS"} or g.get("only_looks", False))
         reads_only = connection.get_execution_options().get("reads_only", safe)
         if not reads_only:
-            turns.take(connection.info, connection.engine.url.database, PATIENCE, waiting)
+            turns.take(connection.info, connection.engine.url.database, PATIENCE - AT_THE_LOCK, waiting)
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 

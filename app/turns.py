@@ -9,8 +9,10 @@ import fcntl
 import os
 import threading
 from collections import deque
+from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from time import monotonic
 
 _lock = threading.Lock()
 # Whoever waits; the first one has the turn.
@@ -26,16 +28,10 @@ def take(holder: object, database: str, patience: float, meanwhile=nullcontext) 
     which a thread waits.
     """
     global _holder, _folder
+    until = monotonic() + patience
     if _holder is holder or not _wait(patience, meanwhile):
         return
-    # Where a folder cannot be locked, processes find their way as SQLite lets them.
-    with suppress(OSError):
-        _folder = os.open(Path(database).parent, os.O_RDONLY)
-        try:
-            fcntl.flock(_folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with meanwhile():
-                fcntl.flock(_folder, fcntl.LOCK_EX)
+    _folder = _lock_folder(Path(database).parent, until - monotonic(), meanwhile)
     _holder = holder
 
 
@@ -67,3 +63,40 @@ def _wait(patience: float, meanwhile) -> bool:
         if not turn.is_set():
             _line.remove(turn)
     return turn.is_set()
+
+
+def _lock_folder(folder: Path, patience: float, meanwhile) -> int:
+    """The folder, locked among all processes; -1 if not in time, or where it cannot be: SQLite then says who writes."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    except BlockingIOError:
+        with meanwhile():
+            return _wait_for_lock(descriptor, patience)
+    except OSError:
+        os.close(descriptor)
+        return -1
+
+
+def _wait_for_lock(descriptor: int, patience: float) -> int:
+    # Only a flock that waits keeps the order of arrival, and it waits without end: so that is left to a thread, which
+    # lets go of what it gets too late.
+    turn = Future()
+
+    def wait():
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(descriptor)
+        else:
+            os.close(descriptor)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        return turn.result(patience)
+    except TimeoutError:
+        return -1 if turn.cancel() else turn.result()

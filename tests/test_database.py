@@ -1,15 +1,20 @@
 """The database in trouble: crowded, locked, full, away. What people are told, and that it passes."""
 
+import fcntl
+import json
+import os
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import event, func, select
 
 from app import create_app, turns
-from app.db import db, let_go
+from app.db import PATIENCE, db, let_go
 from app.models import Event
 
 from .conftest import OVERRIDES, POSTGRESQL
@@ -103,6 +108,41 @@ def test_everyone_writes_in_the_order_in_which_they_came(app, shop):
         person.join(10)
     assert order == [0, 1, 2, 3, 4, 5]
     assert not turns._line
+
+
+@pytest.fixture
+def another_process(tmp_path):
+    """Another process's turn to write into a database in that folder; ends it when it is called."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    return partial(os.close, folder)
+
+
+def test_nobody_waits_without_end_for_a_process_that_stands_still(tmp_path, another_process):
+    database, begun = str(tmp_path / "shop.db"), time.monotonic()
+    turns.take("late", database, 0.2)
+    assert 0.2 <= time.monotonic() - begun < 2
+    turns.end("late")
+    another_process()
+    # What was asked for in vain holds nobody up once it comes.
+    turns.take("next", database, 5)
+    assert turns._folder >= 0
+    turns.end("next")
+
+
+def test_the_turn_comes_when_the_other_process_is_done(tmp_path, another_process):
+    with ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(turns.take, "next", str(tmp_path / "shop.db"), 10)
+        assert not wait([turn], 0.1).done
+        another_process()
+        turn.result(5)
+    assert turns._folder >= 0
+    turns.end("next")
+
+
+def test_whoever_waits_has_an_answer_before_the_browser_gives_up(owner):
+    config = json.loads(owner.page("/repairs").one("meta[name=htmx-config]")["content"])
+    assert config["defaultTimeout"] > PATIENCE * 1000
 
 
 @on_sqlite
