@@ -66,10 +66,10 @@ _POLICY = {
 
 def policy(**changes: str) -> str:
     """The content security policy of a page; changes: what it needs besides, as frame_src="'self'"."""
-    rules = _POLICY | {name.replace("_", "-"): sources for name, sources in changes.items()}
+    directives = _POLICY | {name.replace("_", "-"): sources for name, sources in changes.items()}
     # Who may frame it comes last, whatever else is said.
-    rules["frame-ancestors"] = rules.pop("frame-ancestors")
-    return "; ".join(f"{name} {sources}" for name, sources in rules.items())
+    directives["frame-ancestors"] = directives.pop("frame-ancestors")
+    return "; ".join(f"{name} {sources}" for name, sources in directives.items())
 
 
 HEADERS = {
@@ -170,11 +170,14 @@ def only_looks(view):
     return view
 
 
-def takes_files(most_bytes: int):
-    """Marks a view that may be sent more than text, up to so many bytes, by whoever is signed in."""
+def takes_files(most_bytes: int, most_text: int | None = None):
+    """Marks a view that may be sent more than text, up to so many bytes, by whoever is signed in.
+
+    most_text: how many of these may be the text beside the files, if it is more than any other form's.
+    """
 
     def mark(view):
-        view.most_bytes = most_bytes
+        view.most_bytes, view.most_text = most_bytes, most_text
         return view
 
     return mark
@@ -221,7 +224,9 @@ def _allow_files():
     # The body is read before the gate asks the database who it is. The cookie says enough to keep strangers from
     # filling the disk with what nobody will look at.
     if "_user_id" in session:
-        request.max_content_length = getattr(current_app.view_functions.get(request.endpoint), "most_bytes", None)
+        view = current_app.view_functions.get(request.endpoint)
+        request.max_content_length = getattr(view, "most_bytes", None)
+        request.max_form_memory_size = getattr(view, "most_text", None)
 
 
 # --- forms --------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Who may open what: one table for every page of the shop, and what it means for whoever asks.
 
-Written from DESIGN (sections 3 and 5), not from app.rules: were it made from what the app does, it could not be wrong.
+Written from what the README promises (“Who does what”), not from app.rules: made from what the app does, it could not
+be wrong.
 tests/test_pages.py asks every page in the name of everyone in PEOPLE and compares; test_attack, test_crawl,
 test_security and test_architecture take from here who may do what.
 

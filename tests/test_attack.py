@@ -603,7 +603,7 @@ def check_allowed(ask: Ask, answer: Answer) -> None:
 
 
 def may_move(role: str, old: str, new: str) -> bool:
-    """Whether DESIGN lets the role move a repair forward so."""
+    """Whether the README (“Who does what”) lets the role move a repair forward so."""
     if role in LEADS:
         return True
     if role == "technician":

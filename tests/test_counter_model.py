@@ -1,4 +1,4 @@
-"""Several people move the same repairs at random, and a small model of DESIGN section 3 says what has to come of it.
+"""Several people move the same repairs at random, and a small model of the shop’s rules says what has to come of it.
 
 The model knows nothing of app.rules: where the two differ, one of them is wrong. FUZZ_REQUESTS makes it longer, as in
 test_attack.py.
@@ -46,7 +46,7 @@ class No(Exception):
 
 
 class Model:
-    """A repair as DESIGN tells of it: the moves that stand, and what else was said and done."""
+    """A repair as the rules tell of it: the moves that stand, and what else was said and done."""
 
     def __init__(self, code, token, item):
         self.code, self.token, self.item = code, token, item

@@ -593,6 +593,14 @@ def test_a_list_that_cannot_be_read_says_why_by_its_field_and_is_kept(owner, mon
     assert "2 MB" in page.one("#file-error").get_text()
 
 
+def test_a_pasted_list_may_be_as_large_as_a_file(owner):
+    for length, too_large in ((reading.MOST_BYTES - 100, False), (reading.MOST_BYTES + 100, True)):
+        form = {"branch": branch("MN").id, "pasted": "Phone\n".ljust(length, "1")}
+        said = owner.send("/settings/import", form, 422).one("#pasted-error").get_text()
+        assert ("2 MB" in said) == too_large
+    owner.send("/settings/import", {"pasted": "1" * (2 * reading.MOST_BYTES)}, 413)
+
+
 def test_the_empty_list_to_fill_in_is_one_that_is_understood(owner):
     page = owner.page("/settings/import/template.csv")
     heading = page.html[1:].strip()

@@ -52,7 +52,7 @@ def template():
 
 
 @bp.post("/settings/import")
-@takes_files(2 * reading.MOST_BYTES)
+@takes_files(2 * reading.MOST_BYTES, most_text=2 * reading.MOST_BYTES)
 @only_looks
 def check():
     """The dry run: what would become of every row. Writes nothing."""

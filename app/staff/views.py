@@ -121,9 +121,7 @@ def drop_second_step(staff_id):
     """Lets somebody who lost their phone in with their password alone; asks for the owner's own."""
     person = _get_person(staff_id)
     form = forms.ConfirmForm("drop")
-    if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = [_("This is not your password.")]
-    if form.errors:
+    if not _is_confirmed(form):
         return _refuse_access(person, drop=form)
     actions.turn_off_second_step(person, by=me())
     said = _("%(name)s signs in with a password alone.", name=person.name)
@@ -332,9 +330,7 @@ def recovery_codes():
     form = forms.ConfirmForm("codes")
     if not me().totp_secret:
         return redirect(url_for(".second_step"), 303)
-    if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = [_("This is not your password.")]
-    if form.errors:
+    if not _is_confirmed(form):
         return _second_step(renew=form), 422
     return _show_codes(lambda hashes: actions.renew_recovery_codes(me(), hashes))
 
@@ -344,9 +340,7 @@ def recovery_codes():
 def second_step_off():
     """Turns one's own second step off."""
     form = forms.ConfirmForm("off")
-    if form.validate() and not auth.is_me(form.current.data):
-        form.current.errors = [_("This is not your password.")]
-    if form.errors:
+    if not _is_confirmed(form):
         return _second_step(off=form), 422
     actions.turn_off_second_step(me(), by=me())
     flash(_("From now on your password is enough."))

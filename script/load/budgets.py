@@ -1,4 +1,4 @@
-"""What was promised (DESIGN section 8), beside what was measured."""
+"""What was promised, beside what was measured."""
 
 import gzip
 import re
@@ -42,7 +42,7 @@ class Budget:
 
 
 def budgets(rounds: Rounds, visit: dict, half_sent: float | None) -> list[Budget]:
-    """Every figure of DESIGN section 8 that a load can show. visit: of first_visit(); half_sent: of half_sent()."""
+    """Every promise that a load can show. visit: of first_visit(); half_sent: of half_sent()."""
     found = []
     for kind in dict.fromkeys(town.database.kind for town in rounds.towns):
         found += _speeds(rounds, kind) + _desk(rounds, kind) + _memory(rounds, kind)
