@@ -7,8 +7,10 @@ from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from flask_babel import force_locale, gettext
 from sqlalchemy import func, select
 
+from app import language
 from app.db import db
 from app.exchange import queries, reading, writing
 from app.models import Activity, Branch, Customer, Event, Repair
@@ -220,7 +222,31 @@ HEADINGS = [
     ("Received (Asia/Bangkok)", "received"),
     ("Assigned to", "technician"),
     ("Price estimate", "estimate"),
+    ("Gerät", "item"),
+    ("GERAET", "item"),
+    ("Tel.", "phone"),
+    ("Número de teléfono", "phone"),
+    ("N° de téléphone", "phone"),
+    ("Reçue le", "received"),
 ]
+# What a form calls these, in every language.
+CALLED = {
+    "Name": "name",
+    "Phone": "phone",
+    "Email": "email",
+    "Item": "item",
+    "Problem": "problem",
+    "Serial number or IMEI": "serial",
+    "Left with it": "accessories",
+    "Status": "status",
+    "Received": "received",
+    "Promised": "promised",
+    "Estimate": "estimate",
+    "Technician": "technician",
+    "Branch": "branch",
+    "Note": "note",
+    "Code": "code",
+}
 
 
 @pytest.mark.parametrize(("heading", "field"), HEADINGS)
@@ -228,6 +254,19 @@ def test_columns_are_known_by_what_others_call_them(heading, field):
     listed = reading.read(f"x,{heading}" + ("" if field == "phone" else ",Phone") + "\na,b,c")
     assert listed.fields[field] == 1
     assert listed.unknown == ["x"]
+
+
+@pytest.mark.parametrize("spoken", language.NAMES)
+def test_columns_are_known_by_what_a_form_calls_them_in_every_language(app, spoken):
+    with force_locale(spoken):
+        listed = reading.read(",".join(gettext(label) for label in CALLED) + "\nx")
+    assert [*listed.fields] == [*CALLED.values()]
+    assert listed.unknown == []
+
+
+def test_no_heading_stands_for_two_columns():
+    named = " ".join(reading.COLUMNS.values()).split()
+    assert len(named) == len({*named})
 
 
 @pytest.mark.parametrize(

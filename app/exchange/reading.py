@@ -25,23 +25,57 @@ MOST_BYTES = 2 * 1024 * 1024
 # No field of ours holds more; a quote that is never closed would swallow the rest of the list.
 LONGEST_CELL = 20_000
 
-# What a column is called, without its spaces and marks: in our own lists first, then in others'.
+# What a column is called, without its spaces and marks: in our own lists first, then in others', in English, German,
+# Spanish and French.
 COLUMNS = {
-    "code": "code number repaircode repairnumber ticket ticketnumber reference ref job jobnumber",
-    "status": "status state stage",
-    "item": "item device product model article equipment",
-    "problem": "problem fault issue defect complaint description faultdescription problemdescription",
-    "serial": "serialnumber serial sn imei serialno serialnumberorimei",
-    "accessories": "leftwithit accessories",
-    "name": "customer name customername client clientname fullname contact contactname",
-    "phone": "phone phonenumber telephone mobile mobilenumber mobilephone cell cellphone tel phoneno contactnumber",
-    "email": "email emailaddress mail",
-    "branch": "branch location store",
-    "technician": "technician assignedto engineer assignee",
-    "received": "received receivedat receivedon datereceived datein checkedin bookedin created createdat intakedate",
-    "promised": "promised promisedfor promise promiseddate due duedate dueon deadline readyby",
-    "estimate": "estimate priceestimate price quote cost amount total",
-    "note": "note notes internalnote internalnotes comment comments remarks",
+    "code": "code number repaircode repairnumber ticket ticketnumber reference ref job jobnumber "
+    "nummer auftrag auftragsnummer auftragsnr reparaturnummer referenz "
+    "codigo numero orden numerodeorden referencia "
+    "dossier numerodedossier numerodereparation bon",
+    "status": "status state stage zustand estado statut etat",
+    "item": "item device product model article equipment "
+    "gerat geraet gegenstand artikel modell produkt "
+    "articulo equipo aparato dispositivo modelo producto "
+    "objet appareil modele produit",
+    "problem": "problem fault issue defect complaint description faultdescription problemdescription "
+    "fehler fehlerbeschreibung defekt mangel beschreibung problembeschreibung "
+    "problema averia fallo defecto descripcion "
+    "probleme panne defaut",
+    "serial": "serialnumber serial sn imei serialno serialnumberorimei "
+    "seriennummer seriennr seriennummeroderimei "
+    "numerodeserie numeroserie numerodeserieoimei "
+    "numerodeserieouimei numserie",
+    "accessories": "leftwithit accessories zubehor zubehoer accesorios laisseavec accessoires",
+    "name": "customer name customername client clientname fullname contact contactname "
+    "kunde kundin kundenname "
+    "cliente nombre nombrecompleto nombredelcliente "
+    "nom nomcomplet nomduclient",
+    "phone": "phone phonenumber telephone mobile mobilenumber mobilephone cell cellphone tel phoneno contactnumber "
+    "telefon telefonnummer telefonnr handy handynummer mobil mobilnummer mobiltelefon rufnummer "
+    "telefono numerodetelefono movil celular "
+    "numerodetelephone ndetelephone portable",
+    "email": "email emailaddress mail emailadresse correo correoelectronico courriel adresseemail adressemail",
+    "branch": "branch location store filiale standort sucursal tienda succursale magasin",
+    "technician": "technician assignedto engineer assignee "
+    "techniker technikerin bearbeiter "
+    "tecnico "
+    "technicien technicienne",
+    "received": "received receivedat receivedon datereceived datein checkedin bookedin created createdat intakedate "
+    "angenommen angenommenam annahme eingang eingangsdatum datum "
+    "recibida recibido fecha fechadeentrada fechaderecepcion "
+    "recu recue recule recuele date datedereception depot",
+    "promised": "promised promisedfor promise promiseddate due duedate dueon deadline readyby "
+    "zugesagt zugesagtbis versprochen fertigbis termin fallig faellig "
+    "prometida prometido fechaprometida fechadeentrega entrega "
+    "promis datepromise echeance",
+    "estimate": "estimate priceestimate price quote cost amount total "
+    "kostenschatzung kostenschaetzung kostenvoranschlag preis betrag kosten "
+    "importeestimado presupuesto precio importe coste "
+    "estimation devis prix montant",
+    "note": "note notes internalnote internalnotes comment comments remarks "
+    "notiz notizen bemerkung bemerkungen anmerkung "
+    "nota notas observaciones "
+    "remarque remarques commentaire commentaires",
 }
 # What we call it ourselves, in the list of what was refused.
 HEADINGS = {
