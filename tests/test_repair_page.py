@@ -509,7 +509,8 @@ def promise(client, repair, status=200, **form):
 def test_a_promise_is_made_changed_and_taken_back(front_desk, clock):
     clock.set(MORNING)
     repair = make_repair()
-    promise(front_desk, repair, promise_pick="today")
+    made = promise(front_desk, repair, promise_pick="today")
+    assert made.one("hx-partial[hx-target='#said']").get_text(strip=True) == "Promise saved."
     assert repair.promised_at == datetime(2026, 11, 23, 18, 0, tzinfo=BANGKOK)
     panel = promise(
         front_desk, repair, promise_pick="custom", promise_at="2026-11-25T12:30", reason="The part is late."
@@ -518,6 +519,7 @@ def test_a_promise_is_made_changed_and_taken_back(front_desk, clock):
     assert panel.one("#promise header time")["datetime"] == "2026-11-25T05:30:00Z"
     panel = promise(front_desk, repair, promise_pick="none", reason="Nobody knows yet.")
     assert repair.promised_at is None
+    assert panel.one("hx-partial[hx-target='#said']").get_text(strip=True) == "The promise is taken back."
     assert "None given" in panel.one("#promise header").get_text()
     told = panel.one("#history").get_text()
     assert "The part is late." in told
@@ -753,4 +755,51 @@ def test_an_edit_that_is_out_of_date_shows_what_the_other_one_saved(owner, techn
 
 def test_changing_a_promise_begins_with_the_one_that_was_given(owner):
     repair = make_repair(promised_at=datetime(2031, 5, 4, 9, 30, tzinfo=UTC))
-    assert owner.page(address(repair)).one("#promise [name=promise_at]")["value"] == "2031-05-04T16:30"
+    panel = owner.page(address(repair)).one("#promise")
+    assert panel.select_one("[name=promise_pick][checked]")["value"] == "custom"
+    assert panel.select_one("[name=promise_at]")["value"] == "2031-05-04T16:30"
+    last = panel.select("label.chip")[-1]
+    assert (words(last), last.select_one("input")["value"]) == ("Take the promise back", "none")
+    assert "No promise" not in panel.get_text()
+
+
+def test_without_a_promise_there_is_none_to_take_back(owner):
+    panel = owner.page(address(make_repair())).one("#promise")
+    assert panel.select_one("[name=promise_pick][checked]")["value"] == "none"
+    assert not panel.select_one("[name=promise_at]").get("value")
+    assert words(panel.select("label.chip")[0]) == "No promise"
+
+
+@pytest.mark.parametrize("left_out", [[], ["promise_pick"], ["promise_pick", "promise_at"]])
+def test_a_reason_alone_takes_no_promise_back(front_desk, clock, left_out):
+    """As the form opens, and as a browser would send it if it had lost a part."""
+    clock.set(MORNING)
+    at = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+    repair = make_repair(promised_at=at)
+    panel = front_desk.page(address(repair)).one("#promise")
+    form = {"promise_at": panel.select_one("[name=promise_at]")["value"], "reason": "The part is late."}
+    form["promise_pick"] = panel.select_one("[name=promise_pick][checked]")["value"]
+    again = promise(front_desk, repair, 422, **{name: form[name] for name in form if name not in left_out})
+    said = again.one("#promise .alert").get_text()
+    assert said == "This is the time promised already." or left_out
+    assert again.one("#promise [name=reason]")["value"] == "The part is late."
+    assert repair.promised_at == at
+
+
+def test_a_time_that_was_not_filled_in_is_asked_for_and_one_that_cannot_be_read_is_shown_how(front_desk):
+    repair = make_repair()
+    for written, said in (
+        ("", "Choose a date and time."),
+        ("  ", "Choose a date and time."),
+        ("soon", "Write the date and time as 2026-11-23 18:00."),
+    ):
+        panel = promise(front_desk, repair, 422, promise_pick="custom", promise_at=written)
+        assert panel.one("#promise_at-error").get_text() == said
+
+
+def test_without_htmx_taking_a_promise_back_is_said(front_desk):
+    repair = make_repair(promised_at=datetime(2031, 5, 4, 9, 30, tzinfo=UTC))
+    form = {"version": repair.version, "promise_pick": "none", "reason": "Nobody knows yet."}
+    answer = front_desk.send(address(repair, "promise"), form)
+    assert front_desk.page(answer.location).one("#said").get_text(strip=True) == "The promise is taken back."
+    assert repair.promised_at is None

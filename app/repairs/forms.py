@@ -52,15 +52,20 @@ class PromiseFields:
     promise_pick = RadioField(lazy_gettext("Promised for"), choices=[], default="none")
     promise_at = StringField(lazy_gettext("Date and time"))
 
-    def offer_picks(self, shop: Shop, now: datetime) -> None:
-        """Sets the choices: today's only while it lies ahead."""
+    def offer_picks(self, shop: Shop, now: datetime, *, given: bool = False) -> None:
+        """Sets the choices: today's only while it lies ahead. given: whether there is a promise, to be taken back."""
         picks = [(name, label) for name, label in formats.PICKS.items() if formats.pick(name, shop.timezone, now) > now]
-        self.promise_pick.choices = choices([("none", _("No promise")), *picks, ("custom", _("Pick a time"))])
+        picks.append(("custom", _("Pick a time")))
+        # What takes something away comes last, and says so.
+        picks.insert(len(picks) if given else 0, ("none", _("Take the promise back") if given else _("No promise")))
+        self.promise_pick.choices = choices(picks)
 
     def validate_promise_at(self, field):
         if self.promise_pick.data == "custom":
+            if not field.data:
+                raise ValidationError(_("Choose a date and time."))
             try:
-                at = formats.from_local_input(field.data or "", get_shop().timezone)
+                at = formats.from_local_input(field.data, get_shop().timezone)
             except ValueError as problem:
                 raise ValidationError(str(problem)) from None
             if at <= utcnow():
@@ -169,6 +174,8 @@ class CancelForm(VersionForm):
 
 
 class PromiseForm(PromiseFields, VersionForm):
+    # Nothing unless it is chosen: what a form leaves out must not take a promise back.
+    promise_pick = RadioField(lazy_gettext("Promised for"), choices=[])
     reason = StringField(lazy_gettext("Reason for the customer"), [Length(max=500)])
 
 

@@ -402,8 +402,14 @@ def _change(code, doing, form, panel, action, values=dict):
         stem = panel.split("/_")[1].removesuffix(".html")
         failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
         return refuse(panel, PAGE, status=status, also=also, **_page_values(repair, form, failed))
-    said = str(_SAID.get(action, "")) or _("Now %(status)s.", status=repair.stage.label)
+    said = _what_was_done(action, repair)
     return respond(panel, then=url_for(".show", code=repair.code), also=also, said=said, **_page_values(repair))
+
+
+def _what_was_done(action, repair: Repair) -> str:
+    if action is actions.promise and not repair.promised_at:
+        return _("The promise is taken back.")
+    return str(_SAID.get(action, "")) or _("Now %(status)s.", status=repair.stage.label)
 
 
 _FASTER = {
@@ -431,10 +437,11 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
     shop, events, role = get_shop(), queries.history(repair), Role(me().role)
     pictures = queries.photos(repair)
     promise_form = form if isinstance(form, forms.PromiseForm) else forms.PromiseForm(formdata=None)
-    promise_form.offer_picks(shop, now())
-    if promise_form is not form and repair.promised_at:
+    promise_form.offer_picks(shop, now(), given=repair.promised_at is not None)
+    if promise_form is not form:
         # Whoever changes a promise begins with the one that was given.
-        promise_form.promise_at.data = formats.to_local_input(repair.promised_at, shop.timezone)
+        promise_form.promise_pick.data = "custom" if repair.promised_at else "none"
+        promise_form.promise_at.data = repair.promised_at and formats.to_local_input(repair.promised_at, shop.timezone)
     step = rules.next_step(repair.stage)
     return {
         "repair": repair,
