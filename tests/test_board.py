@@ -534,7 +534,8 @@ def test_all_that_are_ticked_take_their_next_step(owner):
         "/repairs/bulk", {"do": "next", "pick": ticks(new, waits, tests), "query": "sort=newest&page=1"}
     )
     assert answer.location == "/repairs?sort=newest"
-    assert "3 repairs moved on." in owner.page(answer.location).text
+    said = owner.page(answer.location).one("#said p").get_text()
+    assert said == "3 repairs moved on: 1 to Diagnosing, 1 to Testing, 1 to Ready."
     assert statuses(new, waits, tests, other) == ["diagnosing", "testing", "ready", "received"]
     assert tests.public_version == before + 1, "the customer's page follows"
     assert [event.kind for event in tests.events][-1] == "advanced"
@@ -555,9 +556,26 @@ def test_what_could_not_be_moved_says_why_and_stays_ticked(technician):
         done.code: "A closed repair has no next step.",
         "TH-MN-R9999": "It is not there any more.",
     }
-    assert "1 repair moved on." in page.one("#bulk .alert").get_text()
+    assert "1 repair moved on to Diagnosing." in page.one("#bulk .alert").get_text()
+    assert not page.all("#bulk .done"), "what was done is said once"
     assert {*ticked(page)} == {stale.code, ready.code}
     assert statuses(stale, fine, ready, theirs) == ["diagnosing", "diagnosing", "ready", "received"]
+
+
+def test_what_a_bulk_step_did_is_there_to_see_and_is_said_aloud_once(owner):
+    first, second = make_repair(), make_repair()
+    page = owner.htmx("/repairs/bulk", {"do": "next", "pick": ticks(first, second)})
+    seen = page.one("form#bulk p.done")
+    assert seen.get_text(strip=True) == "2 repairs moved on to Diagnosing."
+    assert not seen.find_parent(class_="unseen")
+    assert page.one("hx-partial[hx-target='#said']").get_text(strip=True) == seen.get_text(strip=True)
+    assert not page.all("#bulk [role=alert], #bulk [role=status]")
+    assert not page.all("#board .done"), "the board's own refresh leaves it alone"
+    given = owner.htmx("/repairs/bulk", {"do": "assign", "to": owner.staff_id, "pick": ticks(first)})
+    assert given.one("#bulk .done").get_text(strip=True) == "1 repair assigned."
+    refused = owner.htmx("/repairs/bulk", {"do": "next"}, 422)
+    assert not refused.all("#bulk .done")
+    assert not owner.page("/repairs").all("#bulk .done")
 
 
 def test_the_front_desk_hands_over_what_is_ready_and_moves_nothing_else(front_desk):

@@ -135,10 +135,10 @@ def _demand_there(technician_id: int | None, branch: Branch) -> None:
         raise WorksElsewhere(_("%(name)s does not work at %(branch)s.", name=technician.name, branch=branch.name))
 
 
-def advance(repair: Repair, *, by: Staff, version: int) -> None:
-    """Takes the next step. Raises Stale, Refused, rules.Forbidden; so do all the moves."""
+def advance(repair: Repair, *, by: Staff, version: int) -> Status:
+    """Takes the next step, and says where it led. Raises Stale, Refused, rules.Forbidden; so do all the moves."""
     check_version(repair, version)
-    _move(repair, Kind.ADVANCED, rules.advance(repair.stage), by)
+    return _move(repair, Kind.ADVANCED, rules.advance(repair.stage), by)
 
 
 def jump(repair: Repair, to: Status, *, by: Staff, version: int) -> None:
@@ -153,11 +153,11 @@ def pause(repair: Repair, *, by: Staff, version: int) -> None:
     _move(repair, Kind.PAUSED, rules.pause(repair.stage), by)
 
 
-def resume(repair: Repair, *, by: Staff, version: int) -> None:
-    """Goes on exactly where it was paused."""
+def resume(repair: Repair, *, by: Staff, version: int) -> Status:
+    """Goes on exactly where it was paused, and says where that is."""
     check_version(repair, version)
     held = Status(repair.paused_from) if repair.paused_from else None
-    _move(repair, Kind.RESUMED, rules.resume(repair.stage, held), by)
+    return _move(repair, Kind.RESUMED, rules.resume(repair.stage, held), by)
 
 
 def cancel(repair: Repair, *, by: Staff, version: int, reason: str, public: bool) -> None:
@@ -338,7 +338,7 @@ def _as_text(repair: Repair, name: str) -> str:
     return formats.plain_money(value, get_shop().currency) if name == "estimate" else value
 
 
-def _move(repair, kind, to, by, *, text="", public=False):
+def _move(repair, kind, to, by, *, text="", public=False) -> Status:
     if kind in {Kind.ADVANCED, Kind.JUMPED}:
         rules.demand_mover(Role(by.role), repair.stage, to)
     _record(repair, by, kind, old=repair.status, new=to, text=text, public=public)
@@ -346,6 +346,7 @@ def _move(repair, kind, to, by, *, text="", public=False):
     repair.status = to
     repair.moved_at = repair.changed_at
     db.session.commit()
+    return to
 
 
 def check_version(repair: Repair, version: int | None) -> None:

@@ -1,9 +1,11 @@
 """Many repairs at once: each by the same action as its own button, and a reason for each that could not be moved."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.exceptions import NotFound
 
 from .. import auth, rules
@@ -18,10 +20,31 @@ MOST = queries.PAGE_SIZE
 
 @dataclass
 class Outcome:
-    """How many were done, and [(code, why not)] of the others."""
+    """How many were done, how many of these moved to each status, and [(code, why not)] of the others."""
 
     done: int = 0
+    moved: Counter[Status] = field(default_factory=Counter)
     refused: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def steps(self) -> str:
+        """The steps that were taken, in words: how many to which status, in the order of the flow."""
+        reached = [status for status in Status if self.moved[status]]
+        if len(reached) == 1:
+            (status,) = reached
+            return ngettext(
+                "%(num)d repair moved on to %(status)s.",
+                "%(num)d repairs moved on to %(status)s.",
+                self.done,
+                status=status.label,
+            )
+        each = (_("%(count)s to %(status)s", count=self.moved[to], status=to.label) for to in reached)
+        return ngettext(
+            "%(num)d repair moved on: %(steps)s.",
+            "%(num)d repairs moved on: %(steps)s.",
+            self.done,
+            steps=", ".join(each),
+        )
 
 
 def read(picks: list[str]) -> list[tuple[str, int]]:
@@ -54,17 +77,16 @@ def assign(picks: list[tuple[str, int]], technician_id: int | None) -> Outcome:
 def _step(repair, version):
     if repair.stage == Status.WAITING_PARTS:
         auth.demand("repairs.resume")
-        actions.resume(repair, by=me(), version=version)
-    else:
-        auth.demand("repairs.advance")
-        actions.advance(repair, by=me(), version=version)
+        return actions.resume(repair, by=me(), version=version)
+    auth.demand("repairs.advance")
+    return actions.advance(repair, by=me(), version=version)
 
 
 def _each(picks, doing, act) -> Outcome:
     outcome = Outcome()
     for code, version in picks:
         try:
-            act(queries.get_repair(code, doing), version)
+            to = act(queries.get_repair(code, doing), version)
         except NotFound:
             reason = _("It is not there any more.")
         except actions.Stale:
@@ -76,6 +98,8 @@ def _each(picks, doing, act) -> Outcome:
             reason = str(refusal)
         else:
             outcome.done += 1
+            if to:
+                outcome.moved[to] += 1
             continue
         # What the next one does must not stand on a refused one's rows, nor hold them locked.
         db.session.rollback()

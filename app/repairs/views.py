@@ -63,7 +63,7 @@ def move_many():
         picks = bulk.read(form.pick.data)
         if form.do.data == "next":
             outcome = bulk.step(picks)
-            said = ngettext("%(num)d repair moved on.", "%(num)d repairs moved on.", outcome.done)
+            said = outcome.steps
         elif form.do.data == "assign":
             if not form.validate():
                 raise Refused(_("Choose a technician first, or nobody."))

@@ -162,6 +162,7 @@
     if (method === "GET" && /^\s*https?(\W|M[!§])|[/!§-]t[/!§-]/i.test(body?.get?.("q") ?? "")) event.preventDefault();
     // What is not asked for need not stand in the address.
     if (event.target.id === "live-filter") {
+      forget();
       if (body.get("quiet") !== "custom") body.delete("days");
       if (body.get("sort") === "promised") body.delete("sort");
       for (const [name, value] of [...body]) if (!value) body.delete(name);
@@ -183,9 +184,13 @@
     const picked = bar.querySelector(".picked"), isOne = new Intl.PluralRules(document.documentElement.lang).select(ticked) === "one";
     picked.textContent = (isOne ? picked.dataset.one : picked.dataset.many).replace("#", ticked);
   }
+  // What the last step did stands there until the next thing is done.
+  const forget = () => document.querySelector("#bulk .done")?.remove();
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-pick-all]")) for (const box of boxes()) box.checked = event.target.checked;
-    if (event.target.matches("#results input[type=checkbox]")) showPicked();
+    if (!event.target.matches("#results input[type=checkbox]")) return;
+    forget();
+    showPicked();
   });
   document.addEventListener("click", (event) => {
     const all = event.target.closest("button[data-pick-all]");

@@ -94,6 +94,32 @@ def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(cou
     page.wait_for_url("**/repairs/new")
 
 
+def test_what_a_bulk_step_did_stays_in_sight_until_the_next_thing_is_done(counter, shop, violins):
+    page, (first, second, third) = counter("owner"), violins
+    page.clock.install()
+    page.goto(f"{shop.url}/repairs?q=guarneri&sort=newest")
+    page.get_by_label(f"Select {first}").check()
+    row = page.locator("#results li", has_text=second)
+    before = row.bounding_box()
+    page.get_by_role("button", name="Next step").click()
+    done = page.locator("#bulk .done")
+    done.get_by_text("1 repair moved on to Diagnosing.").wait_for()
+    assert row.bounding_box() == before, "nothing moves under the pointer"
+    with page.expect_response(lambda answer: "/repairs?" in answer.url):
+        page.clock.fast_forward(10_000)
+    page.locator("#results li", has_text=first).get_by_text("Diagnosing").wait_for()
+    assert done.is_visible()
+    page.get_by_label(f"Select {third}").check()
+    assert done.count() == 0
+    page.get_by_role("button", name="Next step").click()
+    done.wait_for()
+    page.locator("#q").press("End")
+    page.keyboard.type(" violin", delay=10)
+    page.clock.fast_forward(1_000)
+    page.wait_for_url(re.compile("violin"))
+    assert done.count() == 0
+
+
 def test_what_a_bulk_step_could_not_move_stays_ticked_and_says_why(counter, shop, violins):
     page, (first, second, _) = counter("owner"), violins
     page.goto(f"{shop.url}/repairs?q=guarneri")
@@ -141,7 +167,7 @@ def test_many_are_moved_without_javascript(counter, shop, violins):
     page.locator("#q").press("Enter")
     page.get_by_label(f"Select {violins[1]}").check()
     page.get_by_role("button", name="Next step").click()
-    page.locator("#said", has_text="1 repair moved on.").wait_for()
+    page.locator("#said", has_text="1 repair moved on to Diagnosing.").wait_for()
     assert "q=guarneri" in page.url
     page.locator(".views summary").click()
     page.get_by_role("link", name="Keys").click()
