@@ -414,13 +414,18 @@ def test_the_board_can_be_put_in_another_order(owner):
     assert owner.page("/repairs?sort=oldest").one("#sort option[selected]")["value"] == "oldest"
 
 
+def copy(repair, numbers):
+    """More of the same, with these numbers."""
+    values = {column.name: getattr(repair, column.name) for column in Repair.__table__.columns if column.name != "id"}
+    for number in numbers:
+        own = {"code": f"{repair.code[:7]}{number:04d}", "token": f"{number:022d}", "intake_key": None}
+        db.session.add(Repair(**values | own))
+    db.session.commit()
+
+
 def test_a_long_board_has_pages_that_keep_the_question(owner):
     malee, river = make_customer(name="Malee"), branch("RV").id
-    first = make_repair(customer=malee, branch="RV", item="Violin")
-    for number in range(2, 104):
-        copy = {column.name: getattr(first, column.name) for column in Repair.__table__.columns if column.name != "id"}
-        code = f"TH-RV-R{number:04d}"
-        db.session.add(Repair(**copy | {"code": code, "token": f"{number:022d}", "intake_key": None}))
+    copy(make_repair(customer=malee, branch="RV", item="Violin"), range(2, 104))
     make_repair(item="Violin")
     query = {"q": "violin", "show": "received", "branch": river, "sort": "oldest"}
     page = owner.page("/repairs", query_string=query)
@@ -617,11 +622,26 @@ def test_nobody_is_given_what_they_would_not_see(owner):
 
 def test_a_bulk_step_needs_ticks_and_has_an_end(owner):
     repair = make_repair()
-    for picks in ([], ["x"], [":"], [f"{repair.code}:x"], [f"TH-MN-R{number:04d}:1" for number in range(51)]):
+    for picks in ([], ["x"], [":"], [f"{repair.code}:x"], [f"TH-MN-R{number:04d}:1" for number in range(101)]):
         page = owner.send("/repairs/bulk", {"do": "next", "pick": picks}, 422)
         assert page.one("#bulk [role=alert]").get_text(strip=True)
     assert owner.send("/repairs/bulk", {"do": "zzz", "pick": ticks(repair)}, 422)
     assert statuses(repair) == ["received"]
+
+
+def test_all_of_a_search_s_page_are_ticked_and_moved_finished_ones_too(owner):
+    copy(make_repair(item="Violin", status="delivered"), range(10, 39))
+    copy(make_repair(item="Violin"), range(50, 100))
+    page = owner.page("/repairs?q=violin")
+    picks = [box["value"] for box in page.all("#results .rows input[name=pick]")]
+    assert len(picks) == 80, "fifty open ones and thirty that are finished"
+    form = {"pick": picks, "query": "q=violin"}
+    given = owner.htmx("/repairs/bulk", form | {"do": "assign", "to": owner.staff_id})
+    assert given.one("#bulk .done").get_text(strip=True) == "80 repairs assigned."
+    picks = [box["value"] for box in given.all("#results .rows input[name=pick]")]
+    page = owner.htmx("/repairs/bulk", form | {"do": "next", "pick": picks}, 422)
+    assert "50 repairs moved on to Diagnosing." in page.one("#bulk .alert").get_text()
+    assert [*refusals(page).values()] == ["A closed repair has no next step."] * 30
 
 
 # --- saved views --------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from ..db import db
 from ..rules import Refused, Status
 from . import actions, queries
 
-# As many as a page of the board holds.
-MOST = queries.PAGE_SIZE
+# As many as a page of the board holds: of a search, so many open ones and as many finished ones.
+MOST = 2 * queries.PAGE_SIZE
 
 
 @dataclass
