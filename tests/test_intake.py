@@ -366,6 +366,45 @@ def test_a_name_typed_before_the_number_turned_out_to_be_known_comes_back_when_i
     assert corrected.one("[name=name]")["value"] == "Somchai"
 
 
+def warning(page):
+    """What the customer's part says about the name that was typed; "" for nothing."""
+    return " ".join(line.get_text(" ", strip=True) for line in page.all("#customer .warning"))
+
+
+def test_a_name_that_is_not_the_known_customer_s_is_not_dropped_in_silence(front_desk, form):
+    joerg = make_customer(name="Jörg Müller", phone="+66812345678")
+    known = front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5678", "name": "Anna Müller"})
+    said = warning(known).replace(" ,", ",")
+    assert "belongs to Jörg Müller, not “ Anna Müller ”" in said
+    assert "correct the number" in said
+    assert known.one("#customer")["aria-live"] == "polite", "who sees nothing hears it"
+    # The next digit asks again, with what the panel has kept.
+    again = front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5678", "other_name": "Anna Müller"})
+    assert warning(again) == warning(known)
+    # Whoever goes on knows for whom: nothing is asked once more.
+    sent = form | {"other_name": "Anna Müller"}
+    sent.pop("name")
+    front_desk.send("/repairs/new", sent)
+    assert only_repair().customer_id == joerg.id
+    assert count(Customer) == 1
+
+
+@pytest.mark.parametrize("name", ["", "Jörg Müller", "JÖRG müller", "  Jörg   Müller "])
+def test_the_known_customer_s_own_name_is_no_reason_to_warn(front_desk, name):
+    make_customer(name="Jörg Müller", phone="+66812345678")
+    assert warning(front_desk.htmx("/repairs/new/customer", {"phone": "081 234 5678", "name": name})) == ""
+
+
+def test_a_form_that_comes_back_says_it_too_and_says_it_once(front_desk, form):
+    make_customer(name="Malee Suk", phone="+66812345678")
+    page = front_desk.send("/repairs/new", form | {"item": "", "name": "Somchai"}, 422)
+    assert "Somchai" in warning(page)
+    assert "Somchai" in warning(front_desk.send("/repairs/new", typed(page), 422))
+    page = front_desk.send("/repairs/new", form | {"name": "Somchai"}, 422)
+    assert "Somchai" in page.one("#phone-error").get_text()
+    assert warning(page) == ""
+
+
 def test_the_phone_field_asks_for_its_part(front_desk):
     field = front_desk.page("/repairs/new").one("#phone")
     assert (field["hx-post"], field["hx-target"]) == ("/repairs/new/customer", "#customer")

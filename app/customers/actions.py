@@ -23,6 +23,11 @@ class PhoneTaken(Refused):
         self.customer = customer
 
 
+def is_another(name: str, known: Customer) -> bool:
+    """Whether a name that was typed, if any, is not what the customer with that number is called."""
+    return bool(name) and name.casefold() != known.name.casefold()
+
+
 def find_or_create(phone: str, name: str, email: str) -> Customer:
     """The customer with that number (E.164), made on the spot if there is none; flushes, does not commit.
 
@@ -42,7 +47,7 @@ def find_or_create(phone: str, name: str, email: str) -> Customer:
         except IntegrityError:
             # Taken at the other counter a moment ago.
             known = by_phone(phone, lock=True)
-    if name and name.casefold() != known.name.casefold():
+    if is_another(name, known):
         raise PhoneTaken(known)
     if email and not known.email:
         # Whoever renames them at this moment comes first: what they are found by is written anew.

@@ -195,7 +195,7 @@ def _take_in(form, shop) -> Repair:
 
 
 def _intake(form):
-    return render_template("repairs/new.html", form=form, **_customer_part(form.phone.data))
+    return render_template("repairs/new.html", form=form, **_customer_part(form, form.phone.data))
 
 
 @bp.post("/new/customer")
@@ -209,14 +209,20 @@ def new_customer():
     if not wants_panel():
         return redirect(url_for(".new"), 303)
     form = forms.IntakeForm()
-    return render_template("repairs/_customer.html", form=form, **_customer_part(form.phone.data[:40]))
+    return render_template("repairs/_customer.html", form=form, **_customer_part(form, form.phone.data[:40]))
 
 
-def _customer_part(typed):
-    """Known (the number is complete and somebody's), or whom the digits so far could mean."""
+def _customer_part(form, typed):
+    """Known (the number is complete and somebody's), or whom the digits so far could mean.
+
+    name: what was typed as the name, whoever the number belongs to. is_another: that it is not the known customer's.
+    """
+    name = form.name.data or form.other_name.data or ""
     if known := known_customers.known(typed or "", get_shop().country):
-        return {"known": known, "may_open": known_customers.is_seen(known), "suggestions": []}
-    return {"known": None, "may_open": False, "suggestions": known_customers.matching(typed or "")}
+        seen, other = known_customers.is_seen(known), customers.is_another(name, known)
+        return {"known": known, "may_open": seen, "suggestions": [], "name": name, "is_another": other}
+    found = known_customers.matching(typed or "")
+    return {"known": None, "may_open": False, "suggestions": found, "name": name, "is_another": False}
 
 
 # --- one repair ---------------------------------------------------------------------------------

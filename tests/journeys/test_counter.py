@@ -95,6 +95,30 @@ def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
     assert page.get_by_role("heading", name="2 repairs").is_visible()
 
 
+def test_a_name_typed_before_the_number_is_never_lost(counter, shop):
+    with shop.inside():
+        make_customer(name="Jörg Müller", phone="+447700900777")
+    page = counter()
+    page.goto(page.url + "/new")
+    page.get_by_label("Name").fill("Anna Müller")
+    page.get_by_label("Phone").press_sequentially("07700 900777", delay=15)
+    warning = page.locator("#customer .warning")
+    warning.get_by_text("belongs to Jörg Müller, not “Anna Müller”").wait_for()
+    assert page.get_by_label("Name").count() == 0
+    page.get_by_label("Phone").press("Backspace")
+    page.get_by_label("Name").wait_for()
+    assert page.get_by_label("Name").input_value() == "Anna Müller"
+    assert warning.count() == 0
+
+    page.get_by_label("Phone").press_sequentially("7", delay=15)
+    warning.wait_for()
+    page.get_by_label("Item").fill("Kobo Libra")
+    page.get_by_label("Problem").fill("Frozen")
+    page.get_by_role("button", name="Take in", exact=True).click()
+    page.wait_for_url(re.compile(r"/repairs/TH-"))
+    assert page.get_by_role("link", name="Jörg Müller").is_visible()
+
+
 def test_the_link_is_copied(counter, shop, repair):
     page = counter(permissions=["clipboard-read", "clipboard-write"])
     page.clock.install()
