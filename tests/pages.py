@@ -106,6 +106,8 @@ PAGES = {
     "repairs.revert": Page(send=LEADS, of=BRANCH),
     "repairs.save_view": Page(send=EVERYONE),
     "repairs.show": Page(see=EVERYONE, of=BRANCH),
+    # Whether somebody is of the bench is asked once the form is: test_repair_page.
+    "repairs.take": Page(send=EVERYONE, of=BRANCH),
     "repairs.updates": Page(send=EVERYONE, of=BRANCH),
     "shop.branches": Page(see=OWNER),
     "shop.edit_branch": Page(see=OWNER, send=OWNER),

@@ -594,6 +594,8 @@ def check_allowed(ask: Ask, answer: Answer) -> None:
     assert ask.method == "POST", f"{ask.method} wrote {wrote}"
     assert ask.csrf == "right" or (ask.csrf, ask.role) == ("somebody's", "manager"), "a form from elsewhere was taken"
     assert ask.role in MAY_SEND[ask.endpoint], f"{ask.role} wrote {wrote}"
+    if ask.endpoint == "repairs.take":
+        assert ask.role in BENCH, f"{ask.role} took a repair"
     if ask.endpoint in {"repairs.advance", "repairs.jump", "repairs.move_many"} and "event" in wrote:
         last = db.session.scalars(select(Event).order_by(Event.id.desc()).limit(1)).one()
         if last.kind == "resumed":

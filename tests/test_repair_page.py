@@ -29,11 +29,10 @@ class Verb(NamedTuple):
     event: tuple
 
 
-STATUS_ALSO = {"#promise", "#tracking-card", "#history"}
 WORKING = {"status": "diagnosing"}
 WAITING = {"status": "waiting_parts", "paused_from": "diagnosing"}
 ITS_OWN = {"#history"}
-FAR = {"#promise", "#tracking-card", "#history"}
+FAR = {"#promise", "#tracking-card", "#details", "#history"}
 NO_PART, WRONG_BUTTON = {"reason": "No part to be had.", "public": "y"}, {"reason": "Wrong button."}
 LATER = {"promise_pick": "tomorrow", "reason": "The part is late."}
 NOTE, NEWS = {"text": "Battery at 71 %."}, {"text": "The glass is here."}
@@ -50,8 +49,9 @@ VERBS = {
     "notes": Verb(WORKING, NOTE, "notes", ITS_OWN, "diagnosing", ("noted", "Battery at 71 %.", False)),
     "updates": Verb(WORKING, NEWS, "updates", ITS_OWN, "diagnosing", ("updated", "The glass is here.", True)),
     "link": Verb(WORKING, {}, "tracking-card", ITS_OWN, "diagnosing", ("link_replaced", "", False)),
+    "take": Verb(WORKING, {}, "details", ITS_OWN, "diagnosing", ("edited", "technician (was: nobody)", False)),
 }
-PANELS = {"status", "promise", "notes", "updates", "tracking-card", "history"}
+PANELS = {"status", "promise", "notes", "updates", "tracking-card", "details", "history"}
 
 
 def address(repair, verb=""):
@@ -615,6 +615,70 @@ def test_a_replaced_link_opens_nothing_and_the_new_one_does(manager, anyone):
     anyone.page(f"/t/{old}", 404)
     anyone.page(f"/t/{old}/live", 404)
     anyone.page(f"/t/{repair.token}")
+
+
+# --- take it ------------------------------------------------------------------------------------
+
+
+def taking(client, repair):
+    """The button that takes a repair, if it is there."""
+    return [form.select_one("button") for form in client.page(address(repair)).all('form[action$="/take"]')]
+
+
+def test_whoever_may_have_a_repair_takes_it_with_one_tap(technician, manager, owner):
+    for client in (technician, manager, owner):
+        repair = make_repair()
+        (button,) = taking(client, repair)
+        assert words(button) == "Take it"
+        assert "Technician" in words(button.find_parent("dd").find_previous_sibling("dt"))
+        panel = client.htmx(address(repair, "take"), {"version": repair.version})
+        assert repair.technician_id == client.staff_id
+        assert client.staff.name in words(panel.one("#details"))
+        assert not panel.all('form[action$="/take"]')
+        assert panel.one("hx-partial[hx-target='#said']").get_text(strip=True) == "It is yours now."
+        assert last_event(repair).new == "technician_id"
+
+
+def test_without_htmx_the_page_says_whose_it_is_now(technician):
+    repair = make_repair()
+    page = technician.page(technician.send(address(repair, "take"), {"version": repair.version}).location)
+    assert page.one("#said").get_text(strip=True) == "It is yours now."
+    assert technician.staff.name in words(page.one("#details"))
+
+
+def test_what_is_somebody_s_or_finished_or_not_of_one_s_work_is_not_offered(technician, front_desk, somchai):
+    theirs, done, free = make_repair(technician_id=somchai.id), make_repair(status="delivered"), make_repair()
+    cancelled = make_repair(status="cancelled")
+    assert not [repair for repair in (theirs, done, cancelled) if taking(technician, repair)]
+    assert not taking(front_desk, free)
+    for client, repair, why in (
+        (technician, theirs, "that nobody has taken yet"),
+        (technician, done, "Only an open repair"),
+        (front_desk, free, "takes no repairs"),
+    ):
+        before, whose = happened(repair), repair.technician_id
+        page = client.send(address(repair, "take"), {"version": repair.version}, 422)
+        assert why in page.one("#details [role=alert]").get_text()
+        assert (happened(repair), repair.technician_id) == (before, whose)
+
+
+def test_of_two_who_take_it_the_slower_one_is_told_whose_it_is(technician, somchai):
+    repair = make_repair()
+    seen = repair.version
+    actions.take(repair, by=somchai, version=seen)
+    for post in (technician.htmx, technician.send):
+        details = post(address(repair, "take"), {"version": seen}, 409).one("#details")
+        assert "Somchai changed this repair" in details.select_one("[role=alert]").get_text()
+        assert "Somchai" in words(details.select_one("dl"))
+        assert not details.select("form")
+    assert repair.technician_id == somchai.id
+
+
+def test_a_repair_that_is_closed_meanwhile_is_not_offered_any_more(owner):
+    repair = make_repair(status="ready")
+    assert taking(owner, repair)
+    panel = owner.htmx(address(repair, "advance"), {"version": repair.version})
+    assert not panel.one("hx-partial[hx-target='#details']").select("form")
 
 
 # --- edit ---------------------------------------------------------------------------------------

@@ -313,6 +313,14 @@ def assign(repair: Repair, technician_id: int | None, *, by: Staff, version: int
     )
 
 
+def take(repair: Repair, *, by: Staff, version: int) -> None:
+    """Gives it to whoever asks, who finds it open and nobody's. Raises what assign does."""
+    check_version(repair, version)
+    if repair.closed or repair.technician_id:
+        raise Refused(_("Only an open repair that nobody has taken yet can be taken."))
+    assign(repair, by.id, by=by, version=version)
+
+
 def let_go_of(person: Staff, *, by: Staff) -> int:
     """Takes off a person's hands the open repairs that they could not be given any more; says how many.
 

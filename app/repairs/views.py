@@ -21,7 +21,7 @@ bp = Blueprint("repairs", __name__, url_prefix="/repairs")
 PAGE = "repairs/show.html"
 STATUS, PROMISE, HISTORY = "repairs/_status.html", "repairs/_promise.html", "repairs/_history.html"
 NOTES, UPDATES, PHOTOS = "repairs/_notes.html", "repairs/_updates.html", "repairs/_photos.html"
-CARD = "sharing/_tracking_card.html"
+CARD, DETAILS = "sharing/_tracking_card.html", "repairs/_details.html"
 # What the intake form goes on to print: pages of printing.
 PAPER = ("receipt", "label", "both")
 
@@ -260,6 +260,12 @@ def edit(code):
     return render_template("repairs/edit.html", form=form, repair=repair, error=error, saved=saved), status
 
 
+@bp.post("/<code>/take")
+def take(code):
+    """Gives it to whoever is signed in."""
+    return _change(code, "repairs.edit", forms.VersionForm(), DETAILS, actions.take)
+
+
 @bp.post("/<code>/advance")
 def advance(code):
     """The next step."""
@@ -366,10 +372,11 @@ def photo(code, name, size):
     return photos.serve(photo.name, size, called=f"{repair.code}-{photo.id}{size}.jpg")
 
 
-_PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, PHOTOS, HISTORY)
+_PANELS = (STATUS, PROMISE, UPDATES, NOTES, CARD, DETAILS, PHOTOS, HISTORY)
 # Which other panels a change shows in, beside its own and the history.
-_ALSO = {STATUS: (PROMISE, CARD), PROMISE: (STATUS,)}
+_ALSO = {STATUS: (PROMISE, CARD, DETAILS), PROMISE: (STATUS,)}
 _SAID = {
+    actions.take: lazy_gettext("It is yours now."),
     actions.promise: lazy_gettext("Promise saved."),
     actions.add_note: lazy_gettext("Note added."),
     actions.add_update: lazy_gettext("The customer can read it now."),
@@ -461,6 +468,7 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
         "next_refusal": _next_refusal(role, repair.stage, step),
         "jumps": [to for to in rules.later_steps(repair.stage)[1:] if role in rules.movers(repair.stage, to)],
         "may_pause": repair.stage in rules.PAUSABLE and me().may("repairs.pause"),
+        "may_take": repair.technician_id is None and not repair.closed and role in rules.AT_THE_BENCH,
         "may_cancel": repair.status not in rules.CLOSED and me().may("repairs.cancel"),
         "promise_form": promise_form,
         "typed": form,

@@ -148,7 +148,7 @@
     // The button that was pressed is gone with its old panel: the keyboard goes on in the new one.
     if (pressed && document.activeElement === document.body) {
       const panel = document.getElementById(pressed);
-      panel?.querySelector("[aria-invalid=true], form textarea, input[type=file], form .primary:not(:disabled), summary")?.focus();
+      panel?.querySelector("[aria-invalid=true], form textarea, input[type=file], form .primary:not(:disabled), summary, dd[tabindex]")?.focus();
     }
     pressed = null;
   });
