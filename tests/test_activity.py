@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 from babel.support import NullTranslations
-from flask_babel import Domain, force_locale
+from flask_babel import force_locale
 from sqlalchemy import delete, insert, select
 
+from app import language
 from app.activity import queries, record, words
 from app.activity.words import in_words
 from app.customers import merging
@@ -169,7 +170,7 @@ KEPT = [
 @pytest.mark.parametrize(("kind", "kept", "said"), KEPT, ids=[f"{kind}-{kept}" for kind, kept, said in KEPT])
 def test_what_is_kept_in_english_is_said_in_the_reader_s_language(app, monkeypatch, kind, kept, said):
     assert in_words(kept, kind) == kept
-    monkeypatch.setattr(Domain, "get_translations", lambda self: Shouting())
+    monkeypatch.setattr(language.Catalogues, "get_translations", lambda self: Shouting())
     assert in_words(kept, kind) == said
 
 
@@ -178,7 +179,7 @@ def test_every_field_that_a_shop_may_change_has_words(app, shop, owner, monkeypa
     for row in (Shop, Branch):
         columns = {column.name for column in row.__table__.columns} - SILENT
         names |= {settings._NAMES.get(name, name.replace("_", " ")) for name in columns}
-    monkeypatch.setattr(Domain, "get_translations", lambda self: Shouting())
+    monkeypatch.setattr(language.Catalogues, "get_translations", lambda self: Shouting())
     assert [name for name in sorted(names) if in_words(name, Deed.SHOP_CHANGED) == name] == []
 
 
