@@ -135,7 +135,8 @@ def _begin_sqlite(connection):
 
 
 def only_look(looks: bool = True) -> None:
-    """Says that this request writes nothing from its next transaction on, so that others may; or that it does again."""
+    """Ends the transaction. From here on this request writes nothing, so that others may; with False, it does again."""
+    db.session.rollback()
     g.only_looks = looks
 
 

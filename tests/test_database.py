@@ -145,9 +145,24 @@ def test_whoever_waits_has_an_answer_before_the_browser_gives_up(owner):
     assert config["defaultTimeout"] > PATIENCE * 1000
 
 
+ANSWERS = {
+    "done": ("/repairs/{code}/notes", {"version": "{version}", "text": "Dented."}, 200),
+    "refused": ("/repairs/{code}/notes", {"version": "{version}", "text": ""}, 422),
+    "many done": ("/repairs/bulk", {"do": "next", "pick": "{code}:{version}"}, 200),
+    "many refused": ("/repairs/bulk", {"do": "next", "pick": "{code}:0"}, 422),
+    "a view without a name": ("/repairs/views", {"name": ""}, 422),
+    "taken in with a mistake": ("/repairs/new", {"phone": "081"}, 422),
+    "edited with a mistake": ("/repairs/{code}/edit", {"version": "{version}", "item": ""}, 422),
+    "edited too late": ("/repairs/{code}/edit", {"version": "0", "item": "Radio"}, 409),
+}
+
+
 @on_sqlite
-def test_an_answer_is_drawn_while_others_write(owner):
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_is_drawn_while_others_write(owner, answer):
     repair = make_repair()
+    url, form, status = ANSWERS[answer]
+    known = {"code": repair.code, "version": repair.version}
     begins = []
 
     def listen(connection, cursor, statement, *rest):
@@ -155,10 +170,10 @@ def test_an_answer_is_drawn_while_others_write(owner):
 
     event.listen(db.engine, "before_cursor_execute", listen)
     try:
-        owner.htmx(f"/repairs/{repair.code}/notes", {"version": repair.version, "text": "Dented."})
+        owner.htmx(url.format(**known), {name: value.format(**known) for name, value in form.items()}, status)
     finally:
         event.remove(db.engine, "before_cursor_execute", listen)
-    assert begins == ["BEGIN IMMEDIATE", "BEGIN"]
+    assert begins[-1] == "BEGIN"
 
 
 # --- locked by somebody else --------------------------------------------------------------------

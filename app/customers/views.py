@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 
 from .. import auth, formats
 from ..auth import me
-from ..db import db
+from ..db import only_look
 from ..models import Customer, get_shop
 from ..rules import Refused
 from . import actions, erasing, exporting, forms, merging, queries
@@ -49,7 +49,7 @@ def edit(customer_id):
         except actions.PhoneTaken as refusal:
             form.phone.errors = [str(refusal)]
         except Refused as refusal:
-            db.session.rollback()
+            only_look()
             error = str(refusal)
         else:
             flash(_("Customer saved."))
@@ -81,11 +81,11 @@ def merge(customer_id):
             try:
                 merging.merge(customer, other, by=me(), seen=form.seen.data, **form.chosen())
             except merging.Changed:
-                db.session.rollback()
+                only_look()
                 plan, status = merging.plan(customer, other, auth.held_to()), 409
                 error = _("Something about the two has changed. This is how it stands now; look once more.")
             except Refused as refusal:
-                db.session.rollback()
+                only_look()
                 return _choose_other(customer, "", str(refusal))
             else:
                 flash(_("Merged. %(name)s has all repairs of the two now.", name=customer.name))
@@ -116,7 +116,7 @@ def undo_merge(merge_id):
         try:
             left = merging.undo(made, by=me())
         except Refused as refusal:
-            db.session.rollback()
+            only_look()
             error = str(refusal)
         else:
             flash(" ".join([_("Undone: they are two customers again."), *left]))
@@ -157,7 +157,7 @@ def erase(customer_id):
         try:
             erasing.erase(customer, by=me())
         except Refused as refusal:
-            db.session.rollback()
+            only_look()
             error = str(refusal)
         else:
             flash(_("Erased. Nothing is left that says who this customer was."))

@@ -6,7 +6,7 @@ from flask_babel import ngettext
 
 from .. import auth
 from ..auth import me
-from ..db import db, only_look
+from ..db import only_look
 from ..models import get_shop
 from ..repairs.forms import BoardFilter
 from ..repairs.queries import branches
@@ -29,9 +29,7 @@ def export():
     wanted = BoardFilter.of(form.query.data or "", auth.held_to())
     # Looking through the whole shop takes a while, through which nobody else should wait to write.
     only_look()
-    db.session.rollback()
     found = queries.Export(wanted, get_shop(), now(), finished=form.everything.data)
-    db.session.rollback()
     only_look(False)
     actions.note_export(len(found), by=me(), branch_id=wanted.branch)
     return _csv(writing.chunks(queries.HEADING, found.pages()), f"repairs-{now():%Y-%m-%d}.csv")
@@ -87,7 +85,6 @@ def run():
     except actions.Changed as refusal:
         form.shown.data = refusal.plan.digest
         only_look()
-        db.session.rollback()
         return _fates(form, refusal.plan, str(refusal)), 409
     flash(_("Imported: %(what)s.", what=_said(plan)))
     return redirect(url_for("repairs.index", sort="newest"), 303)

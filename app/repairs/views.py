@@ -10,7 +10,7 @@ from .. import auth, formats, rules, sharing
 from ..auth import me
 from ..customers import actions as customers
 from ..customers import queries as known_customers
-from ..db import db, only_look
+from ..db import only_look
 from ..models import Repair, get_shop
 from ..rules import Refused, Role, Status
 from ..web import now, only_looks, refuse, respond, takes_files, wants_panel
@@ -102,7 +102,7 @@ def save_view():
         else:
             flash(_("“%(view)s” is kept under Views and lists.", view=form.name.data))
             return redirect(url_for(".index", **wanted.query()), 303)
-    db.session.rollback()
+    only_look()
     return render_template("repairs/index.html", **_board_values(wanted, save_form=form)), 422
 
 
@@ -174,7 +174,7 @@ def new():
             if form.then.data in PAPER:
                 return redirect(url_for(f"printing.{form.then.data}", code=repair.code, print="now"), 303)
             return redirect(url_for(".show", code=repair.code), 303)
-        db.session.rollback()
+    only_look()
     return _intake(form), 422
 
 
@@ -252,9 +252,10 @@ def edit(code):
                 actions.edit(repair, by=me(), version=form.version.data, **form.details(shop))
                 flash(_("Saved."))
                 return redirect(url_for(".show", code=repair.code), 303)
+            only_look()
             status = 422
         except actions.Stale:
-            db.session.rollback()
+            only_look()
             error, status = _who_was_faster(repair), 409
             saved = forms.differences(form, repair, shop)
     return render_template("repairs/edit.html", form=form, repair=repair, error=error, saved=saved), status
@@ -411,7 +412,6 @@ def _change(code, doing, form, panel, action, values=dict):
         error, status = str(refusal), 422
     only_look()
     if error:
-        db.session.rollback()
         stem = panel.split("/_")[1].removesuffix(".html")
         failed = {"panel": stem, "action": request.endpoint, "text": error, "typed": _homeless_text(repair, form)}
         return refuse(panel, PAGE, status=status, also=also, **_page_values(repair, form, failed))

@@ -10,7 +10,7 @@ from wtforms import ValidationError
 from .. import auth, language, passwords, sharing
 from .. import second_step as codes_of
 from ..auth import few_guesses, me
-from ..db import db
+from ..db import db, only_look
 from ..models import Staff, get_shop
 from ..rules import Refused, Role
 from ..throttle import count_miss
@@ -66,7 +66,7 @@ def edit(staff_id):
         try:
             count = actions.change(person, by=me(), **form.details())
         except Refused as refusal:
-            db.session.rollback()
+            only_look()
             error = str(refusal)
         else:
             flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
@@ -110,7 +110,7 @@ def renew_link(staff_id):
     try:
         token = actions.renew_link(person, by=me())
     except Refused as refusal:
-        db.session.rollback()
+        only_look()
         return _refuse_access(person, failed=str(refusal))
     return _show_link(person, token)
 
@@ -140,7 +140,7 @@ def reactivate(staff_id):
     try:
         token = actions.reactivate(person, by=me())
     except Refused as refusal:
-        db.session.rollback()
+        only_look()
         return _refuse_access(person, failed=str(refusal))
     return _show_link(person, token)
 
@@ -152,7 +152,7 @@ def deactivate(staff_id):
     try:
         count = actions.deactivate(person, by=me())
     except Refused as refusal:
-        db.session.rollback()
+        only_look()
         return _refuse_access(person, failed=str(refusal))
     if person.id == me().id:
         return auth.show_out(lazy_gettext("You have left. The shop’s history keeps your name."))
