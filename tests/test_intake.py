@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from app.db import db
+from app.db import db, utcnow
 from app.models import Customer, Event, Repair
 
 from .factories import branch, make_customer, make_repair, make_staff
@@ -592,3 +592,25 @@ def test_the_search_finds_what_was_just_taken_in(front_desk, form):
     for query in ("malee", "2345678", "C39XK1", "R0001"):
         page = front_desk.page(f"/repairs?q={query}")
         assert [code.get_text() for code in page.all("#results li .code")] == ["TH-MN-R0001"], query
+
+
+def test_a_repair_is_begun_on_its_customer_s_page(front_desk):
+    malee = make_customer(name="Malee", phone="+66812345678")
+    (link,) = [link for link in front_desk.page(f"/customers/{malee.id}").all(".head-actions a") if "New" in link.text]
+    page = front_desk.page(link["href"])
+    assert page.one("[name=phone]")["value"] == "081 234 5678"
+    assert page.one(".known bdi").get_text() == "Malee"
+
+
+@pytest.mark.parametrize("customer", ["another branch's", "erased", "0", "-1", "x", "9" * 30])
+def test_nobody_else_is_begun_with(front_desk, customer):
+    somebody = make_customer()
+    if customer == "another branch's":
+        make_repair(customer=somebody, branch="RV")
+    elif customer == "erased":
+        somebody.erased_at = utcnow()
+        db.session.commit()
+    known = {"another branch's": somebody.id, "erased": somebody.id}
+    page = front_desk.page("/repairs/new", query_string={"customer": known.get(customer, customer)})
+    assert not page.one("[name=phone]").get("value")
+    assert not page.all(".known")

@@ -1,5 +1,6 @@
 """The staff's pages about repairs: fetch, form, action, answer."""
 
+import re
 from urllib.parse import urlencode
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -11,7 +12,7 @@ from ..auth import me
 from ..customers import actions as customers
 from ..customers import queries as known_customers
 from ..db import only_look
-from ..models import Repair, get_shop
+from ..models import Customer, Repair, get_shop
 from ..rules import Refused, Role, Status
 from ..web import now, only_looks, refuse, respond, takes_files, wants_panel
 from . import actions, bulk, forms, photos, queries, saved, scanning
@@ -147,7 +148,10 @@ def new():
     form.branch.choices = forms.named(queries.branches())
     if request.method != "POST":
         form.branch.data = me().branch_id or form.branch.choices[0].value
-        return _intake(form)
+        customer = _come_from(request.args.get("customer", ""))
+        if customer:
+            form.phone.data = formats.format_phone(customer.phone, shop.country)
+        return _intake(form, customer)
     if form.validate():
         try:
             repair = _take_in(form, shop)
@@ -178,6 +182,12 @@ def new():
     return _intake(form), 422
 
 
+def _come_from(customer_id: str) -> Customer | None:
+    """The customer from whose page one comes, if any whom whoever is signed in sees."""
+    customer = known_customers.find_customer(int(customer_id)) if re.fullmatch("[0-9]{1,9}", customer_id) else None
+    return None if customer is None or customer.erased_at or customer.merged_at else customer
+
+
 def _take_in(form, shop) -> Repair:
     phone = formats.parse_phone(form.phone.data, shop.country)
     return actions.take_in(
@@ -194,8 +204,8 @@ def _take_in(form, shop) -> Repair:
     )
 
 
-def _intake(form):
-    return render_template("repairs/new.html", form=form, **_customer_part(form, form.phone.data))
+def _intake(form, customer=None):
+    return render_template("repairs/new.html", form=form, **_customer_part(form, form.phone.data, customer))
 
 
 @bp.post("/new/customer")
@@ -212,14 +222,15 @@ def new_customer():
     return render_template("repairs/_customer.html", form=form, **_customer_part(form, form.phone.data[:40]))
 
 
-def _customer_part(form, typed):
+def _customer_part(form, typed, seen_one=None):
     """Known (the number is complete and somebody's), or whom the digits so far could mean.
 
-    name: what was typed as the name, whoever the number belongs to. is_another: that it is not the known customer's.
+    seen_one: whose number it is known to be, and that one sees them. name: what was typed as the name, whoever the
+    number belongs to. is_another: that it is not the known customer's.
     """
     name = form.name.data or form.other_name.data or ""
-    if known := known_customers.known(typed or "", get_shop().country):
-        seen, other = known_customers.is_seen(known), customers.is_another(name, known)
+    if known := seen_one or known_customers.known(typed or "", get_shop().country):
+        seen, other = known is seen_one or known_customers.is_seen(known), customers.is_another(name, known)
         return {"known": known, "may_open": seen, "suggestions": [], "name": name, "is_another": other}
     found = known_customers.matching(typed or "")
     return {"known": None, "may_open": False, "suggestions": found, "name": name, "is_another": False}
