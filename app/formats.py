@@ -59,10 +59,17 @@ def digits(text: str) -> str:
     return re.sub(r"\(0\)|\D", "", text).lstrip("0")
 
 
+# Letters that are no other letter with an accent, as people without them on their keyboard write them. What is stored
+# is folded too: whoever adds one has a migration fold again what is stored with it.
+_WITHOUT = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ŋ": "n", "ħ": "h"}
+)
+
+
 def fold(text: str) -> str:
     """A text as search compares it: in lower case, without accents, so that "jose" finds "José" however it is spelt."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    return re.sub("[\u0300-\u036f]", "", plain)
+    return re.sub("[\u0300-\u036f]", "", plain).translate(_WITHOUT)
 
 
 def compact(text: str) -> str:

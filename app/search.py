@@ -18,7 +18,8 @@ GRAM = 3
 def words(typed: str) -> list[set[str]]:
     """Every word typed, each in the spellings that it may have been written down in.
 
-    An IMEI is found with and without the gaps that people write into it, a phone number however it was typed.
+    An IMEI is found with and without the gaps that people write into it, a phone number however it was typed, and
+    "Müller" by "Mueller".
     """
     found = []
     for word in formats.search_words(typed):
@@ -26,8 +27,18 @@ def words(typed: str) -> list[set[str]]:
         number = formats.digits(word)
         if len(number) >= GRAM and re.fullmatch(r"\+?[\d\s()./-]+", word):
             spellings.add(number)
+        if len(bare := _without_umlauts(word)) >= GRAM:
+            spellings.add(bare)
         found.append(spellings - {""})
     return found
+
+
+def _without_umlauts(word: str) -> str:
+    """A folded word whose ae, oe and ue may be written for ä, ö and ü, as those are folded.
+
+    In front of another letter only, and not behind a vowel or q: "blue", "queen" and "Bauer" have none.
+    """
+    return re.sub(r"(?<![aeoq])([aou])e(?=[a-z])", r"\1", word)
 
 
 def is_short(typed: str) -> bool:

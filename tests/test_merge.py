@@ -55,6 +55,13 @@ def test_who_has_the_same_name_or_email_is_offered_first(manager, malee, double)
     assert [*faults(page)] == []
 
 
+def test_a_name_is_the_same_without_the_letters_that_a_keyboard_lacks(manager, shop):
+    lukasz, plain = make_customer(name="Łukasz Sørensen"), make_customer(name="Lukasz Sorensen")
+    for one, other in ((lukasz, plain), (plain, lukasz)):
+        found = manager.page(f"/customers/{one.id}/merge").one("#results a")
+        assert found["href"].partition("=")[2] == str(other.id)
+
+
 def test_anybody_else_is_found_by_search_but_not_oneself(manager, malee, double):
     page = manager.page(f"/customers/{malee.id}/merge?q=malee")
     assert [link.b.get_text() for link in page.all("#results a")] == ["Malee S."]

@@ -6,13 +6,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from flask import current_app
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect
+from sqlalchemy import inspect, update
 
 from app.config import ROOT
 from app.db import db, let_go
 
 from .conftest import make_app
+from .factories import make_customer, make_repair, make_shop, make_staff
 
 SCRIPT = ScriptDirectory(str(ROOT / "migrations"))
 
@@ -64,6 +66,28 @@ def test_an_empty_database_has_no_tables_until_it_is_upgraded():
     assert tables() == set()
     upgrade()
     assert tables() == {*db.metadata.tables}
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_name_that_was_stored_before_is_found_by_the_letters_that_are_folded_now():
+    upgrade()
+    make_shop()
+    repair = make_repair(customer=make_customer(name="Łukasz Sørensen"), item="Ærø")
+    plain = make_repair(customer=make_customer(name="Ana Souza"))
+    other = plain.search
+    # As the program before wrote it.
+    for row, search in ((repair.customer, "łukasz sørensen "), (repair, "th-mn-r0001 ærø łukasz sørensen")):
+        db.session.execute(update(type(row)).where(type(row).id == row.id).values(search=search))
+    db.session.commit()
+    downgrade(revision="0006")
+    staff = current_app.test_client().be(make_staff("owner"))
+    assert "Łukasz" not in staff.page("/customers?q=lukasz").text
+    upgrade()
+    assert "Łukasz Sørensen" in staff.page("/customers?q=lukasz").text
+    for typed in ("lukasz", "sorensen aero", "Łukasz"):
+        rows = staff.page("/repairs", query_string={"q": typed}).all("#results li .code")
+        assert [row.get_text() for row in rows] == [repair.code], typed
+    assert plain.search == other
 
 
 def test_the_migrations_are_one_numbered_line():

@@ -30,6 +30,10 @@ def found(client, typed, **query):
         ("35 693803-564380-9", [{"35 693803-564380-9", "356938035643809"}]),
         ("081 234 5678", [{"081 234 5678", "0812345678", "812345678"}]),
         ("+66 81 234 5678", [{"+66 81 234 5678", "+66812345678", "66812345678"}]),
+        ("Łukasz Søren", [{"lukasz"}, {"soren"}]),
+        ("Mueller Goetz", [{"mueller", "muller"}, {"goetz", "gotz"}]),
+        # None of these has an umlaut, or enough letters without it.
+        ("blue queen Bauer Joe Oel", [{"blue"}, {"queen"}, {"bauer"}, {"joe"}, {"oel"}]),
         ("100%", [{"100%"}]),
         ("-- ana", [{"--"}, {"ana"}]),
         ("", []),
@@ -56,6 +60,26 @@ def test_a_finished_repair_is_found_by_any_three_letters_in_a_row_of_it_or_its_c
     for typed in ("iko", "MALEE", "reunion", "lee nik", "ample.c", "081 234 56", "n7 123", "N7123456", done.code):
         assert found(owner, typed) == {done.code}, typed
     assert found(owner, "malee violin") == set()
+
+
+NAMES = [
+    ("Łukasz Wójcik", "lukasz", "LUKASZ wojcik", "Łukasz"),
+    ("Søren Ærø", "soren", "Soeren", "aero", "SØREN"),
+    ("Đorđe Þór", "dorde", "thor", "þór"),
+    ("Jürgen Müller", "mueller", "Juergen Mueller", "MUELLER", "muller", "müller"),
+    ("Ana Mueller", "mueller"),
+    ("Işıl Cœur", "isil", "coeur"),
+    ("Ħamrun Gŋapi", "hamrun", "gnapi"),
+]
+
+
+@pytest.mark.parametrize(("name", "typed"), [(name, word) for name, *words in NAMES for word in words])
+def test_a_name_is_found_without_the_letters_that_a_keyboard_lacks(owner, name, typed):
+    them, _somebody = make_customer(name=name), make_customer(name="Ana Souza")
+    codes = {make_repair(customer=them, status=status).code for status in ("delivered", "received")}
+    assert found(owner, typed) == codes
+    page = owner.page("/customers", query_string={"q": typed})
+    assert [row.get_text() for row in page.all("#results li b")] == [name]
 
 
 @pytest.mark.parametrize("typed", ['"', '""', '" OR "nik', "nik*", "nik:", "^nik", "NEAR(nik)", "nik\\", "%", "_ik"])
@@ -124,9 +148,11 @@ PAGES = [
     "/repairs?show=cancelled",
     "/repairs?q=iphone",
     "/repairs?q=iphone+screen&branch=1",
+    "/repairs?q=mueller",
     "/repairs?q=081+234+5678&sort=oldest",
     "/customers",
     "/customers?q=customer",
+    "/customers?q=mueller+goetz",
     "/customers/1",
     "/repairs/{code}",
     "/t/{token}",
