@@ -43,15 +43,18 @@ def parse_phone(text: str, country: str) -> str:
 def format_phone(e164: str, country: str = "") -> str:
     """E.164 as people read it: national for a number of that country, international otherwise.
 
-    What is no number, as an erased customer has instead of one, is nothing to read: "".
+    One of which nobody knows how it is written there, such as one with a digit missing, would lose the zero that was
+    typed: it is shown as an international one. What is no number, as an erased customer has instead of one, is nothing
+    to read: "".
     """
     if not e164.startswith("+"):
         return ""
     number = phonenumbers.parse(e164)
-    at_home = number.country_code == phonenumbers.country_code_for_region(country)
-    return phonenumbers.format_number(
-        number, PhoneNumberFormat.NATIONAL if at_home else PhoneNumberFormat.INTERNATIONAL
-    )
+    if number.country_code == phonenumbers.country_code_for_region(country):
+        national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+        if re.sub(r"\D", "", national) != str(number.national_number) or phonenumbers.is_valid_number(number):
+            return national
+    return phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)
 
 
 def digits(text: str) -> str:

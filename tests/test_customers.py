@@ -164,6 +164,19 @@ def test_the_form_holds_the_customer_as_one_reads_them(front_desk, malee):
     assert held == {"name": "Malee", "phone": "081 234 5678", "email": "malee@example.com"}
 
 
+def test_a_number_with_a_digit_missing_is_shown_with_its_country(front_desk, malee, shop):
+    shop.country = "DE"
+    form = {"name": "Malee", "phone": "0152 3334444", "email": ""}
+    front_desk.send(f"/customers/{malee.id}/edit", form)
+    assert "+49 1523334444" in front_desk.page(f"/customers/{malee.id}").text
+    page = front_desk.page(f"/customers/{malee.id}/edit")
+    assert page.one("[name=phone]")["value"] == "+49 1523334444"
+    # Saved as it stands, it stays what it is.
+    front_desk.send(f"/customers/{malee.id}/edit", form | {"phone": "+49 1523334444"})
+    assert malee.phone == "+491523334444"
+    assert found(front_desk, q="0152 333") == ["Malee"]
+
+
 def test_a_customer_is_changed_and_found_under_the_new_name_and_number(front_desk, malee):
     repair = make_repair(customer=malee)
     form = {"name": "Malee Suk", "phone": "+351 912 345 678", "email": ""}

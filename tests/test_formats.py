@@ -74,14 +74,22 @@ def test_a_number_with_too_few_or_too_many_digits_is_refused(typed, country):
         ("+351912345678", "PT", "912 345 678"),
         ("+12125550123", "US", "(212) 555-0123"),
         ("+14165550123", "CA", "(416) 555-0123"),
+        # A digit short: "1523334444" is what nobody typed and nobody can dial.
+        ("+491523334444", "DE", "+49 1523334444"),
+        ("+4915233344445", "DE", "01523 3344445"),
+        # Given to nobody, for films and examples, but written as all are.
+        ("+447700900638", "GB", "07700 900638"),
     ],
 )
 def test_a_phone_number_is_read_as_at_home_or_with_its_country(phone, country, read):
     assert formats.format_phone(phone, country) == read
 
 
-@pytest.mark.parametrize("phone", ["+66812345678", "+12125550123", "+351912345678", "+14165550123", "+442079460958"])
-@pytest.mark.parametrize("country", ["TH", "US", "PT", "CA", "GB"])
+@pytest.mark.parametrize(
+    "phone",
+    ["+66812345678", "+12125550123", "+351912345678", "+14165550123", "+442079460958", "+491523334444"],
+)
+@pytest.mark.parametrize("country", ["TH", "US", "PT", "CA", "GB", "DE"])
 def test_a_phone_number_as_it_is_read_is_understood_again(phone, country):
     assert formats.parse_phone(formats.format_phone(phone, country), country) == phone
 
