@@ -11,10 +11,10 @@
   const ago = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
-  function sinceThen(then) {
-    const seconds = Math.max(0, (serverNow() - then) / 1000);
+  function sinceThen(time) {
+    const seconds = Math.max(0, (serverNow() - Date.parse(time.dateTime)) / 1000);
     const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? [];
-    return unit ? ago.format(-Math.floor(seconds / size), unit) : "just now";
+    return unit ? ago.format(-Math.floor(seconds / size), unit) : time.dataset.justNow;
   }
 
   function write(element, text) {
@@ -37,7 +37,7 @@
       }
     }
     const updated = document.getElementById("updated");
-    if (ahead !== null) write(updated, sinceThen(Date.parse(updated.dateTime)));
+    if (ahead !== null) write(updated, sinceThen(updated));
     setTimeout(tick, 1000 - (serverNow() % 1000) + 5);
   }
 

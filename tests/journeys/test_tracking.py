@@ -4,10 +4,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.db import db, utcnow
-from app.models import Event, Repair, Staff
+from app.models import Event, Repair, Shop, Staff
 from app.repairs import actions
 from app.rules import Role
 
@@ -105,6 +105,27 @@ def test_the_countdown_gives_way_when_the_promise_passes(browser, shop, tracked,
     customer.locator("#countdown").wait_for(timeout=6_000)
     assert customer.locator("#late").count() == 0
     assert customer.get_by_text("The amplifier took longer.").is_visible()
+
+
+@pytest.fixture
+def german(shop):
+    """The shop speaks German, until the test is over."""
+
+    def speak(language):
+        with shop.inside():
+            db.session.execute(update(Shop).values(language=language, version=Shop.version + 1))
+            db.session.commit()
+
+    speak("de")
+    yield
+    speak("en")
+
+
+@pytest.mark.usefixtures("german")
+def test_just_now_is_said_in_the_language_of_the_page(browser, shop, tracked):
+    page = browser(**PHONE)
+    page.goto(shop.url + tracked[1])
+    page.locator("#updated", has_text="gerade eben").wait_for(timeout=8_000)
 
 
 def test_a_replaced_link_shows_nothing_any_more(browser, shop, tracked, move):
