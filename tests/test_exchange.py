@@ -82,6 +82,12 @@ def test_what_the_board_shows_leaves_the_shop_as_a_list(owner, clock):
     assert (deed.kind, deed.text, deed.staff_id) == ("repairs_exported", "1 repair", owner.staff_id)
 
 
+def test_the_file_is_called_after_the_shops_day(owner, clock):
+    # Half past two at night in Bangkok.
+    clock.set(datetime(2026, 11, 23, 19, 30, tzinfo=UTC))
+    assert export(owner).headers["Content-Disposition"] == 'attachment; filename="repairs-2026-11-24.csv"'
+
+
 def test_the_list_has_what_the_filters_show_and_nothing_else(owner, technician, clock):
     clock.set(MORNING)
     mine = make_repair(technician_id=technician.staff_id, status="testing")

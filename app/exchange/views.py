@@ -4,7 +4,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from .. import auth
+from .. import auth, formats
 from ..auth import me
 from ..db import only_look
 from ..models import get_shop
@@ -29,10 +29,12 @@ def export():
     wanted = BoardFilter.of(form.query.data or "", auth.held_to())
     # Looking through the whole shop takes a while, through which nobody else should wait to write.
     only_look()
-    found = queries.Export(wanted, get_shop(), now(), finished=form.everything.data)
+    shop = get_shop()
+    found = queries.Export(wanted, shop, now(), finished=form.everything.data)
+    today = formats.iso_local(now(), shop.timezone)[:10]
     only_look(False)
     actions.note_export(len(found), by=me(), branch_id=wanted.branch)
-    return _csv(writing.chunks(queries.HEADING, found.pages()), f"repairs-{now():%Y-%m-%d}.csv")
+    return _csv(writing.chunks(queries.HEADING, found.pages()), f"repairs-{today}.csv")
 
 
 @bp.get("/settings/import")
