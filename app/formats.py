@@ -267,14 +267,26 @@ def full_moment(at: datetime, zone: str, country: str) -> str:
 
 def ago(at: datetime, now: datetime) -> str:
     """ "3 hours ago"; "just now" for the last minute."""
-    if (now - at).total_seconds() < 60:
+    passed = (now - at).total_seconds()
+    if passed < 60:
         return _("just now")
-    return format_timedelta(at - now, add_direction=True, locale=_language(), threshold=1)
+    return format_timedelta(-timedelta(seconds=whole(passed)), add_direction=True, locale=_language(), threshold=1)
 
 
 def span(seconds: float) -> str:
     """A length of time in its largest unit: "2 days", "5 hours", "1 minute"."""
-    return format_timedelta(timedelta(seconds=max(60, abs(seconds))), locale=_language(), threshold=1)
+    return format_timedelta(timedelta(seconds=whole(seconds)), locale=_language(), threshold=1)
+
+
+# A year, a month, a week, a day, an hour and a minute, as Babel counts them: it would round, and say of an hour and a
+# half that it is two.
+_UNITS = [86400 * 365, 86400 * 30, 86400 * 7, 86400, 3600, 60]
+
+
+def whole(seconds: float) -> int:
+    """A length of time as span() says it, in seconds: a minute or more, without what is over in its largest unit."""
+    length = max(60, int(abs(seconds)))
+    return length - length % next(unit for unit in _UNITS if length >= unit)
 
 
 def iso_utc(at: datetime) -> str:

@@ -264,6 +264,8 @@ def test_tomorrow_is_tomorrow_on_the_night_when_the_clocks_change():
         (timedelta(minutes=59), "59 minutes ago"),
         (timedelta(hours=3), "3 hours ago"),
         (timedelta(days=2), "2 days ago"),
+        (timedelta(minutes=91), "1 hour ago"),
+        (timedelta(days=11), "1 week ago"),
     ],
 )
 def test_how_long_ago_is_said_in_one_unit(since, said):
@@ -271,7 +273,14 @@ def test_how_long_ago_is_said_in_one_unit(since, said):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "1 minute"), (90, "2 minutes"), (-7200, "2 hours"), (3 * 86400, "3 days")]
+    ("seconds", "said"),
+    [
+        *((0, "1 minute"), (90, "1 minute"), (-7200, "2 hours"), (3 * 86400, "3 days")),
+        # What has begun is not over.
+        *((91 * 60, "1 hour"), (2 * 3600 - 0.1, "1 hour"), (24 * 3600 - 1, "23 hours"), (7 * 86400, "1 week")),
+        *((11 * 86400, "1 week"), (29 * 86400, "4 weeks"), (30 * 86400, "1 month"), (365 * 86400, "1 year")),
+        *((364 * 86400, "12 months"), (700 * 86400, "1 year")),
+    ],
 )
 def test_a_length_of_time_is_said_in_its_largest_unit(seconds, said):
     assert formats.span(seconds) == said

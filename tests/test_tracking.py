@@ -13,6 +13,7 @@ from app import rules
 from app.db import utcnow
 from app.repairs import actions
 from app.rules import Status
+from app.tracking import answers
 
 from .conftest import POSTGRESQL
 from .factories import branch, make_customer, make_repair, make_staff
@@ -796,6 +797,38 @@ def test_how_late_it_is_goes_on_being_said_truly(anyone, shop, clock):
             assert "5 minutes" not in words(page.one("#late")), "three hours later the page still says five minutes"
         else:
             assert "5 minutes" not in later.get_data(as_text=True)
+
+
+def test_an_open_page_is_drawn_anew_when_the_words_about_its_lateness_change_and_only_then(anyone, shop, clock):
+    # From midnight in the shop, so that nothing else changes meanwhile.
+    clock.set(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
+    repair = make_repair(promised_at=clock.moment)
+    page, said = anyone.page(address(repair)), []
+    for minutes in (1, 2, 3, 59, 60, 91, 119, 120, 121, 179, 180):
+        clock.set(repair.promised_at + timedelta(minutes=minutes, seconds=-1))
+        for _ in range(2):
+            tag = page.one("#live")["hx-ptag"]
+            answer = anyone.get(f"{address(repair)}/live", headers={"HX-PTag": tag})
+            answers.forget()
+            fresh = anyone.page(address(repair))
+            same = words(fresh.one("#late")) == words(page.one("#late"))
+            assert (answer.status_code == 304) is same, minutes
+            page = fresh
+            clock.forward(seconds=1)
+        said.append(words(page.one("#late")).partition(", ")[2].partition(" ago")[0])
+    assert said == [
+        *("1 minute", "2 minutes", "3 minutes", "59 minutes", "1 hour", "1 hour"),
+        *("1 hour", "2 hours", "2 hours", "2 hours", "3 hours"),
+    ]
+
+
+def test_a_week_late_is_drawn_once_a_day(anyone, shop, clock):
+    clock.set(MORNING)
+    repair = make_repair(promised_at=MORNING - timedelta(days=11))
+    page = anyone.page(address(repair))
+    assert "1 week ago" in words(page.one("#late"))
+    clock.forward(hours=5)
+    live(anyone, repair, page.headers["HX-PTag"], 304)
 
 
 def test_the_time_left_is_not_read_from_an_old_copy(anyone, shop, clock):

@@ -90,8 +90,8 @@ def _tag(state, moment: datetime, build: str) -> str:
     """
     late = -1
     if state.promised_at is not None and state.status in rules.UNFINISHED:
-        late = max((moment - state.promised_at) // timedelta(minutes=1), -1)
-        late = late if late < 60 else 60 + late // 60
+        passed = (moment - state.promised_at).total_seconds()
+        late = formats.whole(passed) if passed >= 0 else -1
     here = moment.astimezone(ZoneInfo(state.timezone))
     clock = f"{here.toordinal()}.{hours.period(state.hours, here)}.{late}"
     return f"{state.public_version}.{state.shop_version}.{clock}.{build}"
