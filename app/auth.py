@@ -222,7 +222,18 @@ def _gate():
         return error_page(401)
     if request.method == "POST" and not request.files:
         return render_template("auth/again.html", fields=_sent_fields(), action=request.full_path.rstrip("?")), 401
-    return redirect(url_for("auth.login", next=request.full_path.rstrip("?")))
+    then = _page_it_came_from() if request.method == "POST" else request.full_path.rstrip("?")
+    return redirect(url_for("auth.login", next=then or None))
+
+
+def _page_it_came_from() -> str:
+    """The page of this site that a form was sent from; "" if the browser does not say.
+
+    Never an address that takes forms alone: whoever is signed in again would look at it in vain.
+    """
+    place = (request.referrer or "").partition("#")[0].removeprefix(request.host_url.rstrip("/"))
+    is_page = place.startswith("/") and current_app.url_map.bind("").test(place.partition("?")[0], "GET")
+    return place if is_page else ""
 
 
 def _sent_fields() -> list[tuple[str, str]]:

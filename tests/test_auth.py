@@ -1,6 +1,7 @@
 """The door: signing in, staying signed in, and every way that a session ends."""
 
 import re
+from io import BytesIO
 
 import pytest
 from flask import Flask
@@ -208,6 +209,36 @@ def test_a_form_that_met_the_door_is_kept_until_somebody_is_signed_in_again(owne
     assert page.one("form")["action"] == url
     owner.sign_in(owner.staff)
     assert owner.send(url, kept).location.startswith("/repairs/TH-")
+
+
+@pytest.mark.parametrize(
+    ("came_from", "then"),
+    [
+        ("http://localhost/repairs/{code}", "/repairs/{code}"),
+        ("http://localhost/repairs/{code}#photos", "/repairs/{code}"),
+        ("http://localhost/repairs/{code}?from=board", "/repairs/{code}?from=board"),
+        # An answer to a form: its address takes forms alone.
+        ("http://localhost/repairs/{code}/photos", "/repairs"),
+        ("http://localhost:8000/repairs/{code}", "/repairs"),
+        ("https://evil.com/repairs/{code}", "/repairs"),
+        ("http://localhost.evil.com/repairs/{code}", "/repairs"),
+        ("http://localhost//evil.com", "/repairs"),
+        ("http://[", "/repairs"),
+        ("", "/repairs"),
+    ],
+)
+def test_a_photo_that_met_the_door_leads_back_to_the_page_it_was_sent_from(owner, came_from, then):
+    code = make_repair().code
+    form = {"version": "1", "photos": (BytesIO(b"a picture"), "front.jpg")}
+    came_from, then = came_from.format(code=code), then.format(code=code)
+    person = owner.staff
+    db.session.execute(delete(SignIn))
+    door = owner.send(f"/repairs/{code}/photos", form, 302, headers={"Referer": came_from}).location
+    assert door.startswith("/login")
+    next_ = owner.page(door).one("form [name=next]").get("value", "")
+    page = owner.send("/login", {"email": person.email, "password": PASSWORD, "next": next_})
+    assert page.location == then
+    owner.page(page.location)
 
 
 def test_whoever_is_signed_in_does_not_see_the_door(owner):
