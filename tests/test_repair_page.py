@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from app.db import db
+from app.db import db, utcnow
 from app.models import Event
 from app.repairs import actions
 
@@ -235,6 +235,14 @@ PERCENT = [("received", "0"), ("waiting_parts", "50"), ("ready", "83"), ("delive
 @pytest.mark.parametrize(("status", "percent"), PERCENT)
 def test_the_progress_is_the_customer_s(owner, status, percent):
     assert owner.page(address(make_repair(status=status))).one("#status progress")["value"] == percent
+
+
+def test_a_reason_that_need_not_be_given_says_so(owner):
+    page = owner.page(address(make_repair(status="repairing")))
+    for name in ("cancel-reason", "revert-reason", "promise-reason"):
+        assert page.one(f"label[for={name}] .optional").get_text() == "optional", name
+    promised = owner.page(address(make_repair(promised_at=utcnow() + timedelta(days=1))))
+    assert not promised.all("label[for=promise-reason] .optional"), "the customer was told another time"
 
 
 def test_a_cancelled_repair_shows_no_progress(owner):
