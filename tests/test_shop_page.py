@@ -259,6 +259,13 @@ def test_the_preview_is_the_customer_s_page_of_a_repair_that_nobody_left(owner, 
     assert page.one("#details .code").get_text() == "TH-MN-R0042"
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_the_preview_speaks_of_nothing_that_a_shop_may_never_have_seen(owner, state):
+    said = words(owner.page(f"/settings/preview?state={state}").soup).casefold()
+    assert "example item" in said
+    assert not [word for word in ("guitar", "peg", "fret", "string", "glue", "screen", "battery") if word in said]
+
+
 def test_the_preview_shows_what_is_typed_and_saves_nothing(owner, shop, statements):
     typed = shown(owner.page("/settings/shop")) | {"name": "Typed", "phone": "02 999 9999", "address": "Elsewhere"}
     page = owner.send("/settings/preview", typed | {"state": "ready"}, 200)

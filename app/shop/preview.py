@@ -28,7 +28,8 @@ def view(shop: Shop, branch: Branch, typed: dict, state: str, now: datetime) -> 
     promise = now - timedelta(hours=3) if state == LATE else formats.pick("tomorrow", as_typed.timezone, now)
     with force_locale(as_typed.language):
         events = _events(status, promise, now)
-        item, problem = _("Acoustic guitar"), _("Buzzes on the lower strings. One tuning peg is loose.")
+        # Words that a shop for phones, bicycles or violins may all have written.
+        item, problem = _("Example item"), _("It fell down, and something in it is loose.")
     unfinished = status in rules.UNFINISHED
     repair = SimpleNamespace(
         id=0,
@@ -59,10 +60,10 @@ def _events(status: Status, promise: datetime, now: datetime) -> list[SimpleName
         kind = {Status.WAITING_PARTS: Kind.PAUSED, Status.CANCELLED: Kind.CANCELLED}.get(new, Kind.ADVANCED)
         reason = _("The maker no longer has this part.") if kind == Kind.CANCELLED else ""
         events.append(_event(at, kind, old, new, reason, public=bool(reason)))
-    reason = _("The glue needs one more night.") if promise < now else ""
+    reason = _("The part that we need comes a day later.") if promise < now else ""
     events.append(_event(events[0].at, Kind.PROMISED, None, formats.iso_utc(promise), reason))
     if status in {Status.REPAIRING, Status.TESTING, Status.READY}:
-        news = _("The new peg is in, and the frets are level.")
+        news = _("The new part is in, and it fits well.")
         events.append(_event(now - timedelta(hours=1), Kind.UPDATED, text=news))
     return events
 
