@@ -14,10 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from playwright.sync_api import sync_playwright
+from sqlalchemy import update
 
 from app import create_app
 from app.config import ROOT
 from app.db import db, let_go
+from app.models import Shop
 
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
 # A name for this machine that is not localhost: to a browser, plain http on it is as insecure as on a shop's LAN.
@@ -133,6 +135,20 @@ def shop(tmp_path_factory):
     """A shop with sixty repairs and staff of every role, for all journeys that start at the counter."""
     with serving(tmp_path_factory.mktemp("shop"), demo=60) as server:
         yield server
+
+
+@pytest.fixture
+def german(shop):
+    """The shop speaks German, until the test is over."""
+
+    def speak(language):
+        with shop.inside():
+            db.session.execute(update(Shop).values(language=language, version=Shop.version + 1))
+            db.session.commit()
+
+    speak("de")
+    yield
+    speak("en")
 
 
 @pytest.fixture

@@ -172,3 +172,34 @@ def test_many_are_moved_without_javascript(counter, shop, violins):
     page.locator(".views summary").click()
     page.get_by_role("link", name="Keys").click()
     assert page.locator("dialog#keys kbd").first.is_visible()
+
+
+def test_a_customers_number_is_not_cut_off_on_a_desktop(counter, shop):
+    page = counter("owner")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{shop.url}/repairs")
+    cut = "[...document.querySelectorAll('#results .who')].filter(who => who.scrollWidth > who.clientWidth)"
+    # A name may be so long that nothing fits beside it.
+    names = page.evaluate(f"{cut}.map(who => who.firstChild.textContent)")
+    assert [name for name in names if len(name) <= 15] == []
+    assert page.locator("#results .who").count() > 20
+
+
+LABELS = "dt, .field > label"
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_a_label_is_not_broken_inside_a_word(counter, shop, width):
+    with shop.inside():
+        code = make_repair(item="Cello", estimate=12000, serial="1").code
+    page = counter("owner")
+    page.set_viewport_size({"width": width, "height": 900})
+    lines = "(text.selectNodeContents(label), text.getClientRects().length)"
+    for path, word in ((f"/repairs/{code}", "Kostenschätzung"), ("/settings/shop", "Werkstattkürzel")):
+        page.goto(shop.url + path)
+        page.evaluate("window.text = document.createRange()")
+        labels = page.evaluate(f"[...document.querySelectorAll('{LABELS}')].map(label => [label.textContent, {lines}])")
+        words = {label: lines for label, lines in labels if " " not in label}
+        assert words[word] == 1
+        assert [label for label, lines in words.items() if lines > 1] == []

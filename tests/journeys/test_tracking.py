@@ -4,10 +4,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.db import db, utcnow
-from app.models import Event, Repair, Shop, Staff
+from app.models import Event, Repair, Staff
 from app.repairs import actions
 from app.rules import Role
 
@@ -105,20 +105,6 @@ def test_the_countdown_gives_way_when_the_promise_passes(browser, shop, tracked,
     customer.locator("#countdown").wait_for(timeout=6_000)
     assert customer.locator("#late").count() == 0
     assert customer.get_by_text("The amplifier took longer.").is_visible()
-
-
-@pytest.fixture
-def german(shop):
-    """The shop speaks German, until the test is over."""
-
-    def speak(language):
-        with shop.inside():
-            db.session.execute(update(Shop).values(language=language, version=Shop.version + 1))
-            db.session.commit()
-
-    speak("de")
-    yield
-    speak("en")
 
 
 @pytest.mark.usefixtures("german")
