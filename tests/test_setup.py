@@ -93,6 +93,24 @@ def test_the_address_in_use_is_proposed_as_the_public_one(anyone, address):
     assert typed(anyone.page("/setup", base_url=address))["public_url"] == address
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://localhost:8000", "Only this machine can open this address"),
+        ("http://192.168.1.20:8000", "Only phones in the shop’s own network"),
+        ("https://repairs.example.com", ""),
+    ],
+)
+def test_an_address_that_customers_cannot_open_is_said_to_be_one_and_stops_nothing(anyone, answers, address, said):
+    def warned(page):
+        return [line for line in page.all("[data-about=public_url]") if line.get_text().strip().startswith(said)]
+
+    assert len(warned(anyone.page("/setup", base_url=address))) == bool(said)
+    assert len(warned(anyone.send("/setup", answers | {"public_url": address, "name": ""}, 422))) == bool(said)
+    assert not anyone.send("/setup", answers | {"public_url": "localhost"}, 422).all("[data-about]")
+    anyone.send("/setup", answers | {"public_url": address})
+
+
 def test_set_up_asks_for_every_field_under_its_own_label(anyone):
     page = anyone.page("/setup")
     for name in {*ANSWERS, "setup_code"}:

@@ -1,5 +1,6 @@
 """The shop's pages: set-up, its settings, its branches."""
 
+from contextlib import suppress
 from zoneinfo import ZoneInfo
 
 from flask import (
@@ -66,17 +67,25 @@ def setup():
         form.language.data = language.of_browser()
         # The one time a request's own address is used: as a proposal that the owner confirms.
         form.public_url.data = request.host_url.rstrip("/")
-        return render_template("shop/setup.html", form=form)
+        return _setup_page(form)
     if not auth.is_setup_code(form.setup_code.data):
         current_app.logger.warning("wrong set-up code from %s", visitor())
         form.setup_code.errors = [_("This is not the code that the server printed.")]
-        return render_template("shop/setup.html", form=form), 403
+        return _setup_page(form), 403
     if not form.validate():
-        return render_template("shop/setup.html", form=form), 422
+        return _setup_page(form), 422
     auth.sign_in(open_shop(form))
     current_app.logger.info("the shop has been set up")
     flash(_("Your shop is open. Take in your first repair."))
     return redirect(url_for("repairs.index"), 303)
+
+
+def _setup_page(form):
+    reach = "world"
+    # What is no address says so itself.
+    with suppress(ValueError):
+        reach = formats.reach(formats.parse_address(form.public_url.data or ""))
+    return render_template("shop/setup.html", form=form, reach=reach)
 
 
 @bp.route("/settings/shop", methods=["GET", "POST"])

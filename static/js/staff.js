@@ -59,6 +59,12 @@
     }
   });
 
+  // What is said about a value holds for that one alone.
+  document.addEventListener("input", (event) => {
+    const said = document.querySelector(`[data-about="${event.target.id}"]`);
+    if (said) said.hidden = event.target.value !== event.target.defaultValue;
+  });
+
   // The first day's times for all the others; whether they are open stays as it is.
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-copy-day]")) return;
