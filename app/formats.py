@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
 from babel.numbers import format_currency, format_decimal, get_currency_precision, get_territory_currencies
 from flask_babel import get_locale, lazy_gettext
@@ -120,6 +121,42 @@ def _currencies(language: str) -> list[tuple[str, str]]:
 def timezones() -> list[str]:
     """The names of time zones that are places, by name."""
     return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/")))
+
+
+def find_timezone(text: str) -> str:
+    """The time zone that is called so, or whose last part alone is: "Europe/Berlin", "berlin", "New York".
+
+    Raises ValueError with a sentence.
+    """
+    wanted = fold(text).replace(" ", "_")
+    found = [zone for zone in timezones() if f"/{fold(zone)}".endswith(f"/{wanted}")]
+    if len(found) > 1:
+        # Some have an older name besides, which no country goes by.
+        found = [zone for zone in found if zone in get_global("zone_territories")]
+    if len(found) != 1:
+        raise ValueError(_("Choose a time zone from the list, such as Europe/Lisbon."))
+    return found[0]
+
+
+# Of countries with several time zones, the one in which most people live.
+_MAIN_ZONES = {
+    *("Africa/Kinshasa", "America/Argentina/Buenos_Aires", "America/Guayaquil", "America/Mexico_City"),
+    *("America/New_York", "America/Nuuk", "America/Santiago", "America/Sao_Paulo", "America/Toronto"),
+    *("Asia/Almaty", "Asia/Hebron", "Asia/Jakarta", "Asia/Kuala_Lumpur", "Asia/Nicosia", "Asia/Shanghai"),
+    *("Asia/Tashkent", "Asia/Ulaanbaatar", "Australia/Sydney", "Europe/Berlin", "Europe/Kyiv", "Europe/Lisbon"),
+    *("Europe/Madrid", "Europe/Moscow", "Pacific/Auckland", "Pacific/Majuro", "Pacific/Pohnpei"),
+    *("Pacific/Port_Moresby", "Pacific/Tahiti", "Pacific/Tarawa"),
+}
+# Of those to which CLDR gives none.
+_BORROWED_ZONES = {"AC": "Atlantic/St_Helena", "TA": "Atlantic/St_Helena", "XK": "Europe/Belgrade"}
+
+
+def usual_in(country: str) -> tuple[str, str]:
+    """What a shop in that country most likely has: its currency, its time zone."""
+    # Where people pay with a neighbour's money too, their own is called after the country.
+    money = min(get_territory_currencies(country), key=lambda currency: not currency.startswith(country))
+    zones = get_global("territory_zones").get(country) or [_BORROWED_ZONES[country]]
+    return money, next((zone for zone in zones if zone in _MAIN_ZONES), zones[0])
 
 
 def _language() -> str:

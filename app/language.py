@@ -4,6 +4,9 @@ Sentences are marked where they are written: _() where they are said at once, la
 before anybody asks, and then without values: what is put into a lazy one would get into a page unescaped.
 """
 
+import re
+
+from babel import parse_locale
 from flask import g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, refresh
 
@@ -46,6 +49,16 @@ def use(code: str) -> None:
     """Speaks that language for the rest of this request; "" the browser's."""
     g.language = code
     refresh()
+
+
+def country_of_browser() -> str:
+    """The country that the browser names with the language it likes best, as "de-AT" does; "" if it names none."""
+    liked = [parse_locale(tag, sep="-")[:2] for tag in request.accept_languages.values() if _TAG.fullmatch(tag)]
+    return next((country for code, country in liked if country and code == liked[0][0]), "")
+
+
+# A language, perhaps its script, perhaps a country: https://www.rfc-editor.org/rfc/rfc5646#section-2.1
+_TAG = re.compile("[A-Za-z]{2,3}(-[A-Za-z]{4})?(-[A-Za-z]{2})?")
 
 
 def of_browser() -> str:

@@ -40,7 +40,7 @@ def form_again(client, form, status=422):
     """The form as it comes back, without the countries, currencies and time zones that were not chosen: the page is
     a tenth as long then, and as much quicker to read."""
     page = client.send("/setup", form, status)
-    page.html = re.sub(r'<option value="[^"]*">([^<]*</option>)?', "", page.html)
+    page.html = re.sub(r'<option (data-with="[^"]*" )?value="[^"]*">([^<]*</option>)?', "", page.html)
     return page
 
 
@@ -109,6 +109,67 @@ def test_an_address_that_customers_cannot_open_is_said_to_be_one_and_stops_nothi
     assert len(warned(anyone.send("/setup", answers | {"public_url": address, "name": ""}, 422))) == bool(said)
     assert not anyone.send("/setup", answers | {"public_url": "localhost"}, 422).all("[data-about]")
     anyone.send("/setup", answers | {"public_url": address})
+
+
+# --- what a country brings along ----------------------------------------------------------------
+
+BRITAIN = ("GB", "GBP", "Europe/London")
+
+
+@pytest.mark.parametrize(
+    ("accepts", "proposed"),
+    [
+        ("de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7", ("DE", "EUR", "Europe/Berlin")),
+        ("de;q=0.9,de-AT;q=0.8", ("AT", "EUR", "Europe/Vienna")),
+        ("en-US,en;q=0.5", ("US", "USD", "America/New_York")),
+        ("pt-br", ("BR", "BRL", "America/Sao_Paulo")),
+        ("zh-Hant-TW,zh;q=0.9", ("TW", "TWD", "Asia/Taipei")),
+        ("sq-XK", ("XK", "EUR", "Europe/Belgrade")),
+        ("dz-BT", ("BT", "BTN", "Asia/Thimphu")),
+        # A browser that names no country with its own language, as Firefox's does not, says nothing by the others.
+        ("de,en-US;q=0.7,en;q=0.3", BRITAIN),
+        ("es-419,es;q=0.9", BRITAIN),
+        ("en-XX", BRITAIN),
+        ("*", BRITAIN),
+        ("-,;q=x,de_DE,i-klingon", BRITAIN),
+        ("", BRITAIN),
+    ],
+)
+def test_the_country_that_the_browser_names_is_proposed_with_its_money_and_time(anyone, accepts, proposed):
+    form = typed(anyone.page("/setup", headers={"Accept-Language": accepts}))
+    assert (form["country"], form["currency"], form["timezone"]) == proposed
+
+
+def test_every_country_brings_a_currency_and_a_time_zone_that_can_be_chosen(anyone):
+    page = anyone.page("/setup")
+    assert page.one("#country")["data-brings"] == "currency timezone"
+    currencies = {option["value"] for option in page.all("#currency option")}
+    zones = {option["value"] for option in page.all("#zones option")}
+    brought = {option["value"]: option["data-with"].split(" ") for option in page.all("#country option")}
+    assert len(brought) > 240
+    assert {currency for currency, _ in brought.values()} <= currencies
+    assert {zone for _, zone in brought.values()} <= zones
+    assert brought["DE"] == ["EUR", "Europe/Berlin"]
+    assert brought["ES"] == ["EUR", "Europe/Madrid"]
+    assert brought["PA"] == ["PAB", "America/Panama"]
+    assert sum(len(" ".join(each)) + len(' data-with=""') for each in brought.values()) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [
+        ("Berlin", "Europe/Berlin"),
+        ("new york", "America/New_York"),
+        ("SÃO PAULO", "America/Sao_Paulo"),
+        # Its older name is not in the way.
+        ("Buenos Aires", "America/Argentina/Buenos_Aires"),
+        ("europe/lisbon", "Europe/Lisbon"),
+    ],
+)
+def test_a_time_zone_may_be_called_by_its_town(anyone, answers, written, zone):
+    assert typed(anyone.send("/setup", answers | {"timezone": written, "name": ""}, 422))["timezone"] == zone
+    anyone.send("/setup", answers | {"timezone": written})
+    assert db.session.get_one(Shop, 1).timezone == zone
 
 
 def test_set_up_asks_for_every_field_under_its_own_label(anyone):
@@ -207,7 +268,8 @@ WRONG = [
     ("code", ""),
     ("country", "XX"),
     ("country", ""),
-    ("timezone", "Bangkok"),
+    ("timezone", "Atlantis"),
+    ("timezone", "Eastern"),
     ("timezone", ""),
     ("currency", "XXX"),
     ("phone", ""),

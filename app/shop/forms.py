@@ -3,7 +3,6 @@
 import re
 
 from flask_babel import force_locale, lazy_gettext
-from flask_babel import gettext as _
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
@@ -49,8 +48,10 @@ def _code(form, field):
 
 
 def _zone(form, field):
-    if field.data not in formats.timezones():
-        raise ValidationError(_("Choose a time zone from the list, such as Europe/Lisbon."))
+    try:
+        field.data = formats.find_timezone(field.data)
+    except ValueError as problem:
+        raise ValidationError(str(problem)) from None
 
 
 class ShopFields:
@@ -104,6 +105,18 @@ class SetupForm(ShopFields, Form):
         lazy_gettext("Your email"), [Needed(lazy_gettext("You sign in with it.")), Length(max=254), EMAIL]
     )
     password = PasswordField(lazy_gettext("Password"), [Needed(lazy_gettext("Choose a password."))])
+
+    def offer_choices(self) -> None:
+        """Sets the choices of country and currency, and what goes with each country."""
+        super().offer_choices()
+        for choice in self.country.choices:
+            choice.render_kw["data-with"] = " ".join(formats.usual_in(choice.value))
+
+    def propose(self, country: str) -> None:
+        """Fills in a country with what goes with it; Britain if it is none of those to choose from."""
+        known = [choice.value for choice in self.country.choices]
+        self.country.data = country if country in known else "GB"
+        self.currency.data, self.timezone.data = formats.usual_in(self.country.data)
 
     def validate_password(self, field):
         try:

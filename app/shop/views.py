@@ -63,7 +63,7 @@ def setup():
     form.offer_choices()
     if request.method != "POST":
         form.setup_code.data = request.args.get("code", "")
-        form.country.data, form.timezone.data, form.currency.data = "GB", "Europe/London", "GBP"
+        form.propose(language.country_of_browser())
         form.language.data = language.of_browser()
         # The one time a request's own address is used: as a proposal that the owner confirms.
         form.public_url.data = request.host_url.rstrip("/")

@@ -59,6 +59,18 @@
     }
   });
 
+  // At set-up a country brings its currency and time zone along, each until it is chosen by hand.
+  const country = document.querySelector("[data-brings]");
+  if (country) {
+    const brought = () => country.selectedOptions[0].dataset.with.split(" ");
+    const fields = country.dataset.brings.split(" ").map((id) => document.getElementById(id));
+    const free = new Set(fields.filter((field, place) => field.value === brought()[place]));
+    for (const field of fields) field.addEventListener("input", () => free.delete(field));
+    country.addEventListener("change", () => {
+      for (const [place, field] of fields.entries()) if (free.has(field)) field.value = brought()[place];
+    });
+  }
+
   // What is said about a value holds for that one alone.
   document.addEventListener("input", (event) => {
     const said = document.querySelector(`[data-about="${event.target.id}"]`);

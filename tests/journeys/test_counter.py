@@ -17,13 +17,24 @@ def repair(shop):
 
 
 def test_an_owner_sets_the_shop_up_and_takes_the_first_repair_in(browser, new_shop):
-    page = browser()
+    page = browser(locale="pl-PL")
     page.goto(re.search(r"http://localhost:\d+/setup\?code=\S+", new_shop.printed)[0])
+    held = {name: page.get_by_label(name) for name in ("Country", "Currency", "Time zone")}
+    assert [field.input_value() for field in held.values()] == ["PL", "PLN", "Europe/Warsaw"]
+    held["Country"].select_option("CH")
+    assert [field.input_value() for field in held.values()] == ["CH", "CHF", "Europe/Zurich"]
+    held["Time zone"].fill("lisbon")
+    held["Country"].select_option("PT")
+    assert [field.input_value() for field in held.values()] == ["PT", "EUR", "lisbon"], "what is typed stays"
+    warning, public_address = page.get_by_text("Only this machine can open"), page.get_by_label("Public address")
+    assert warning.is_visible()
+    own_address = public_address.input_value()
+    public_address.fill("https://repairs.harbour.example")
+    assert not warning.is_visible()
+    public_address.fill(own_address)
+    assert warning.is_visible()
     page.get_by_label("Shop name").fill("Harbour Bikes")
     assert page.get_by_label("Shop code").input_value() == "HB"
-    page.get_by_label("Country").select_option("PT")
-    page.get_by_label("Currency").select_option("EUR")
-    page.get_by_label("Time zone").fill("Europe/Lisbon")
     page.get_by_label("Phone").first.fill("21 342 0000")
     page.get_by_label("First branch").fill("Alfama")
     assert page.get_by_label("Branch code").input_value() == "AL"
@@ -33,6 +44,7 @@ def test_an_owner_sets_the_shop_up_and_takes_the_first_repair_in(browser, new_sh
     page.get_by_role("button", name="Open the shop").click()
     page.get_by_text("Use 12 characters or more").wait_for()
     assert page.get_by_label("Shop name").input_value() == "Harbour Bikes"
+    assert held["Time zone"].input_value() == "Europe/Lisbon"
     assert page.evaluate("document.activeElement.name") == "password"
 
     page.get_by_label("Password").fill("three gulls on a mast")
