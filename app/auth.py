@@ -7,7 +7,6 @@ import re
 import secrets
 from contextlib import suppress
 from datetime import timedelta
-from functools import wraps
 
 from flask import (
     Blueprint,
@@ -147,39 +146,24 @@ def end_sessions(staff: Staff, *, but_this: bool = False) -> None:
 def is_me(password: str | None) -> bool:
     """Whether it is the password of whoever is signed in, asked for once more before something that matters.
 
-    Ends the transaction: the write lock must not be held while the hash is worked out.
+    Ends the transaction: the write lock must not be held while the hash is worked out. After ten that are wrong
+    nothing is tried for a while (429): whoever finds a browser signed in must not find out the password as well.
     """
     if not password:
         # Nothing was guessed. A form that asks only when it must comes without the field the first time.
         return False
-    known_hash = me().password_hash
-    db.session.rollback()
-    g.typed_wrong = not passwords.password_matches(password, known_hash)
-    if g.typed_wrong:
+    if not _is_right(password, me().password_hash):
         log.warning("staff %s typed a wrong present password", current_user.row.staff_id)
-    return not g.typed_wrong
+        return False
+    _give_back_try()
+    return True
 
 
-_guesses = limiter.shared_limit(
-    "10 per 15 minutes", scope="password", key_func=lambda: f"password:{me().id}", methods=["POST"]
-)
-
-
-def few_guesses(view):
-    """For every form that asks is_me: whoever finds a browser signed in must not find out the password as well.
-
-    Counted on the way in, as at the door, and given back unless a wrong password was typed.
-    """
-
-    @wraps(view)
-    def guessing(*args, **kwargs):
-        try:
-            return view(*args, **kwargs)
-        finally:
-            if request.method == "POST" and not g.get("typed_wrong", False):
-                _give_back_try()
-
-    return _guesses(guessing)
+# One count for every form that asks so; on the way in, as at the door.
+@limiter.shared_limit("10 per 15 minutes", scope="password", key_func=lambda: f"password:{me().id}")
+def _is_right(password: str, known_hash: str) -> bool:
+    db.session.rollback()
+    return passwords.password_matches(password, known_hash)
 
 
 def me() -> Staff:
@@ -321,9 +305,13 @@ def _browser_mark(email: str) -> str:
 
 
 def _give_back_try() -> None:
-    """A try that succeeded is none: only failures count in the end."""
-    for counted in limiter.current_limits:
-        counters().incr(counted.key, counted.limit.get_expiry(), -1)
+    """A try that succeeded is none: only failures count in the end.
+
+    If that cannot be saved, it stays counted: what the try was for may be saved already.
+    """
+    with suppress(limiter.storage.base_exceptions):
+        for counted in limiter.current_limits:
+            counters().incr(counted.key, counted.limit.get_expiry(), -1)
 
 
 @bp.route("/login", methods=["GET", "POST"])

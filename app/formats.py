@@ -44,9 +44,9 @@ def parse_phone(text: str, country: str) -> str:
 def format_phone(e164: str, country: str = "") -> str:
     """E.164 as people read it: national for a number of that country, international otherwise.
 
-    One of which nobody knows how it is written there, such as one with a digit missing, would lose the zero that was
-    typed: it is shown as an international one. What is no number, as an erased customer has instead of one, is nothing
-    to read: "".
+    A number that is not valid there, because a digit is missing say, would be written without the zero that was typed:
+    it is shown as an international one. What is no number, as an erased customer has instead of one, is nothing to
+    read: "".
     """
     if not e164.startswith("+"):
         return ""

@@ -28,16 +28,18 @@ def of_repair(code: str, item: str, serial: str, customer: str) -> str:
 
 
 def _keep(session, context, instances):
-    changed = [*session.new, *session.dirty]
+    # Each is made anew whenever it is asked for.
+    new, dirty = session.new, session.dirty
+    changed = [*new, *dirty]
     customers = [row for row in changed if isinstance(row, Customer)]
     for customer in customers:
         erased = customer.erased_at is not None
         customer.search = "" if erased else of_customer(customer.name, customer.phone, customer.email or "")
     # The others are among what changed for a repair that they were given.
-    renamed = [customer for customer in customers if customer in session.new or _differs(customer, "search")]
-    repairs = [row for row in changed if isinstance(row, Repair) and (row in session.new or _differs(row, *_FIELDS))]
+    renamed = {customer for customer in customers if customer in new or _differs(customer, "search")}
+    repairs = [row for row in changed if isinstance(row, Repair) and (row in new or _differs(row, *_FIELDS))]
     for repair in repairs:
-        known = repair.customer.search if repair.customer in renamed else _read(session, repair)
+        known = repair.customer.search if repair.customer in renamed else _read(session, repair, repair in new)
         repair.search = of_repair(repair.code, repair.item, repair.serial or "", known)
     for customer in renamed:
         if customer.id:
@@ -49,7 +51,7 @@ def _differs(row, *names) -> bool:
     return any(attributes[name].history.has_changes() for name in names)
 
 
-def _read(session, repair: Repair) -> str:
+def _read(session, repair: Repair, is_new: bool) -> str:
     """The text of a repair's customer as it is at this moment: somebody may have renamed them since they were read.
 
     Whoever renames them locks their repairs. One that is new cannot be locked yet, so the customer is.
@@ -57,7 +59,7 @@ def _read(session, repair: Repair) -> str:
     query = select(Customer.search).where(
         Customer.id == (repair.customer.id if repair.customer else repair.customer_id)
     )
-    return session.scalar(query.with_for_update(read=True) if repair in session.new else query)
+    return session.scalar(query.with_for_update(read=True) if is_new else query)
 
 
 def _write_anew(session, customer: Customer, done: set[int]) -> None:

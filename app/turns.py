@@ -9,7 +9,6 @@ import fcntl
 import os
 import threading
 from collections import deque
-from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import monotonic
@@ -31,8 +30,8 @@ def take(holder: object, database: str, patience: float, meanwhile=nullcontext) 
     until = monotonic() + patience
     if _holder is holder or not _wait(patience, meanwhile):
         return
-    _folder = _lock_folder(Path(database).parent, until - monotonic(), meanwhile)
     _holder = holder
+    _folder = _lock_folder(Path(database).parent, until - monotonic(), meanwhile)
 
 
 def end(holder: object) -> None:
@@ -76,27 +75,48 @@ def _lock_folder(folder: Path, patience: float, meanwhile) -> int:
         return descriptor
     except BlockingIOError:
         with meanwhile():
-            return _wait_for_lock(descriptor, patience)
+            return _wait_for_lock(folder, descriptor, patience)
     except OSError:
         os.close(descriptor)
         return -1
 
 
-def _wait_for_lock(descriptor: int, patience: float) -> int:
-    # Only a flock that waits keeps the order of arrival, and it waits without end: so that is left to a thread, which
-    # lets go of what it gets too late.
-    turn = Future()
-
-    def wait():
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if turn.set_running_or_notify_cancel():
-            turn.set_result(descriptor)
-        else:
+def _wait_for_lock(folder: Path, descriptor: int, patience: float) -> int:
+    with _lock:
+        if errand := _errands.get(folder):
             os.close(descriptor)
+            errand.is_wanted = True
+        else:
+            errand = _errands[folder] = _Errand(folder, descriptor)
+    if not errand.is_done.wait(patience):
+        with _lock:
+            # The lock may have come just now.
+            if not errand.is_done.is_set():
+                errand.is_wanted = False
+                return -1
+    return errand.descriptor
 
-    threading.Thread(target=wait, daemon=True).start()
-    try:
-        return turn.result(patience)
-    except TimeoutError:
-        return -1 if turn.cancel() else turn.result()
+
+class _Errand:
+    """A thread that waits for a folder's lock, and lets go of it if by then nobody wants it any more.
+
+    Only a flock that waits keeps the order of arrival, and it waits without end. However many of us have waited in
+    vain meanwhile, one such thread is enough.
+    """
+
+    def __init__(self, folder: Path, descriptor: int):
+        self.descriptor, self.is_wanted, self.is_done = descriptor, True, threading.Event()
+        threading.Thread(target=self._run, args=(folder,), daemon=True).start()
+
+    def _run(self, folder):
+        with suppress(OSError):
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        with _lock:
+            del _errands[folder]
+            if self.is_wanted:
+                self.is_done.set()
+            else:
+                os.close(self.descriptor)
+
+
+_errands: dict[Path, _Errand] = {}

@@ -18,7 +18,7 @@ from app.db import PATIENCE, db, let_go
 from app.models import Event
 
 from .conftest import OVERRIDES, POSTGRESQL
-from .factories import make_repair, make_staff
+from .factories import make_customer, make_repair, make_staff
 
 HTMX = {"HX-Request": "true"}
 on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="this is about SQLite")
@@ -119,15 +119,30 @@ def another_process(tmp_path):
 
 
 def test_nobody_waits_without_end_for_a_process_that_stands_still(tmp_path, another_process):
-    database, begun = str(tmp_path / "shop.db"), time.monotonic()
-    turns.take("late", database, 0.2)
-    assert 0.2 <= time.monotonic() - begun < 2
-    turns.end("late")
+    database, begun, threads = str(tmp_path / "shop.db"), time.monotonic(), threading.active_count()
+    for _ in range(3):
+        turns.take("late", database, 0.2)
+        turns.end("late")
+    assert 0.6 <= time.monotonic() - begun < 3
+    assert threading.active_count() == threads + 1, "one waits for all of them"
     another_process()
     # What was asked for in vain holds nobody up once it comes.
     turns.take("next", database, 5)
     assert turns._folder >= 0
     turns.end("next")
+
+
+def test_a_thread_that_cannot_be_started_leaves_the_line_as_it_was(tmp_path, another_process, monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            turns.take("one", str(tmp_path / "shop.db"), 0.2)
+    turns.end("one")
+    assert not turns._line
+    assert tmp_path not in turns._errands
 
 
 def test_the_turn_comes_when_the_other_process_is_done(tmp_path, another_process):
@@ -154,15 +169,18 @@ ANSWERS = {
     "taken in with a mistake": ("/repairs/new", {"phone": "081"}, 422),
     "edited with a mistake": ("/repairs/{code}/edit", {"version": "{version}", "item": ""}, 422),
     "edited too late": ("/repairs/{code}/edit", {"version": "0", "item": "Radio"}, 409),
+    "a customer without a name": ("/customers/{customer}/edit", {"name": "", "phone": "081 234 5678"}, 422),
+    "a customer with another's number": ("/customers/{customer}/edit", {"name": "Ana", "phone": "081 111 1111"}, 422),
+    "a colleague without a name": ("/settings/staff/new", {"name": ""}, 422),
 }
 
 
 @on_sqlite
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_an_answer_is_drawn_while_others_write(owner, answer):
-    repair = make_repair()
+    repair, _ = make_repair(), make_customer(phone="+66811111111")
     url, form, status = ANSWERS[answer]
-    known = {"code": repair.code, "version": repair.version}
+    known = {"code": repair.code, "version": repair.version, "customer": repair.customer_id}
     begins = []
 
     def listen(connection, cursor, statement, *rest):
@@ -173,7 +191,7 @@ def test_an_answer_is_drawn_while_others_write(owner, answer):
         owner.htmx(url.format(**known), {name: value.format(**known) for name, value in form.items()}, status)
     finally:
         event.remove(db.engine, "before_cursor_execute", listen)
-    assert begins[-1] == "BEGIN"
+    assert begins == ["BEGIN IMMEDIATE", "BEGIN"]
 
 
 # --- locked by somebody else --------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """What customers and repairs are found by: always what they are now, however many are at work on them."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from sqlalchemy.util import IdentitySet
 
 from app import found_by
 from app.db import db
-from app.models import Repair
+from app.models import Customer, Repair
 
 from .conftest import POSTGRESQL
 from .factories import make_customer, make_repair
@@ -59,7 +63,8 @@ def test_a_repair_is_found_by_what_it_is_called_now(owner, radio):
 def test_a_move_reads_and_writes_nothing_of_it(owner, radio, statements):
     statements.clear()
     owner.send(f"/repairs/{radio.code}/advance", {"version": radio.version, "to": "diagnosing"})
-    assert not [said for said in statements if "SET search" in said or said.startswith("SELECT customer.search")]
+    assert any(said.startswith("UPDATE repair") for said in statements)
+    assert not [said for said in statements if "search=" in said or said.startswith("SELECT customer.search")]
 
 
 @on_postgresql
@@ -81,3 +86,50 @@ def test_who_takes_one_in_waits_for_whoever_renames_its_customer(owner, radio, m
     form |= {"key": "a" * 32, "promise_pick": "none", "technician": "0"}
     meanwhile([NEW], sent(owner, "/repairs/new", form))
     check(db.session.scalars(db.select(Repair).where(Repair.item == "Violin")).one(), "violin", "new")
+
+
+@on_postgresql
+def test_who_imports_an_email_waits_for_whoever_renames_its_customer(owner, radio, meanwhile):
+    text = "Phone,Email\n+66811111111,old@example.com"
+    page = owner.send("/settings/import", {"branch": radio.branch_id, "pasted": text}, 200)
+    form = {name: page.one(f"[name={name}]")["value"] for name in ("branch", "carried", "shown")}
+    meanwhile([NEW], sent(owner, "/settings/import/run", form))
+    check(radio, "radio", "new", "old@example.com")
+
+
+@on_postgresql
+@pytest.mark.parametrize("changes", [{"name": "New Name"}, {"phone": "+66822222222"}], ids=["name", "number"])
+def test_who_takes_one_in_and_who_changes_its_customer_wait_for_each_other_one_way_alone(
+    app, owner, manager, radio, changes
+):
+    """Both at once, again and again: neither is told that the database is busy, as of two that wait in a circle."""
+    ready = threading.Barrier(2)
+    form = {"branch": radio.branch_id, "item": "Violin", "problem": "One string.", "promise_pick": "none"}
+    form |= {"technician": "0", "csrf_token": owner.csrf_token(), "name": "Old Name"}
+    customer = {"name": "Old Name", "phone": "+66811111111", "email": "", "csrf_token": manager.csrf_token()}
+    url, statuses = f"/customers/{radio.customer_id}/edit", []
+    db.session.commit()
+
+    def take_in(key):
+        ready.wait(5)
+        statuses.append(owner.post("/repairs/new", data=form | {"phone": "+66811111111", "key": key}).status_code)
+
+    def change(_):
+        ready.wait(5)
+        statuses.append(manager.post(url, data=customer | changes).status_code)
+        manager.post(url, data=customer)
+
+    for turn in range(12):
+        with ThreadPoolExecutor(2) as pool:
+            for done in (pool.submit(take_in, f"{turn:032}"), pool.submit(change, turn)):
+                done.result(20)
+    assert {*statuses} <= {303, 422}
+
+
+def test_many_rows_at_once_are_looked_at_once_each(app, shop, monkeypatch):
+    asked = []
+    session = db.session()
+    monkeypatch.setattr(type(session), "new", property(lambda self: asked.append(1) or IdentitySet(self._new.values())))
+    db.session.add_all(Customer(name=f"Name {number}", phone=f"+668{number:08d}") for number in range(200))
+    db.session.commit()
+    assert len(asked) < 20

@@ -1,10 +1,12 @@
 """Limits on failures: the counters in the database, and what they hold up at the door."""
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from app.db import db
 from app.models import Throttle
@@ -181,10 +183,27 @@ def test_nor_are_many_tries_at_once_at_the_password_of_whoever_is_signed_in(app,
 
 
 def test_a_present_password_that_was_right_or_left_out_is_no_try(owner):
-    for _ in range(12):
-        owner.send("/account", {"current": ""}, 422)
-        owner.send("/account", {"current": factories.PASSWORD, "password": "short"}, 422)
+    passwords = [factories.PASSWORD, "seven other lamps"]
+    for _ in range(6):
+        for present, new in (passwords, passwords[::-1]):
+            owner.send("/account", {"current": "", "password": new}, 422)
+            owner.send("/account", {"current": present, "password": new})
     assert db.session.scalar(select(func.sum(Throttle.count))) == 0
+
+
+def test_a_try_that_cannot_be_given_back_is_no_reason_to_say_that_nothing_was_saved(owner, monkeypatch):
+    incr = DatabaseStorage.incr
+
+    def busy(self, key, expiry, amount=1):
+        if amount < 0:
+            raise OperationalError("UPDATE throttle", {}, sqlite3.OperationalError("database is locked"))
+        return incr(self, key, expiry, amount)
+
+    monkeypatch.setattr(DatabaseStorage, "incr", busy)
+    owner.send("/account", {"current": factories.PASSWORD, "password": "seven other lamps"})
+    owner.send("/logout")
+    owner.sign_in(owner.staff, "seven other lamps")
+    assert db.session.scalar(select(func.sum(Throttle.count))) > 0
 
 
 def test_strangers_cannot_lock_out_a_browser_that_has_signed_in_before(app, shop, anyone):

@@ -58,8 +58,9 @@ def find_or_create(phone: str, name: str, email: str) -> Customer:
 
 def change(customer: Customer, *, by: Staff, name: str, phone: str, email: str) -> None:
     """Changes a customer and commits. Raises PhoneTaken, Refused. phone: E.164."""
-    # Whoever erases or merges them holds them until it is done: nothing may be written over that.
-    db.session.refresh(customer, with_for_update={"key_share": True})
+    # Whoever erases or merges them holds them until it is done: nothing may be written over that. And whoever takes a
+    # repair of theirs in is waited for before anything else is held.
+    db.session.refresh(customer, with_for_update=True)
     if customer.erased_at or customer.merged_at:
         raise Refused(_("Somebody erased or merged this customer a moment ago."))
     other = by_phone(phone)

@@ -49,11 +49,12 @@ def edit(customer_id):
         except actions.PhoneTaken as refusal:
             form.phone.errors = [str(refusal)]
         except Refused as refusal:
-            only_look()
             error = str(refusal)
         else:
             flash(_("Customer saved."))
             return redirect(url_for(".show", customer_id=customer.id), 303)
+    if request.method == "POST":
+        only_look()
     values = {"form": form, "customer": customer, "error": error}
     return render_template("customers/edit.html", **values), 422 if error or form.errors else 200
 

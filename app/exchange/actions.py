@@ -33,8 +33,8 @@ class Done(Exception):
 def bring_in_list(listed: reading.List, shop: Shop, branch_id: int, *, by: Staff, shown: str) -> Plan:
     """Does exactly what was shown, all of it at once, and commits. Raises Changed, Done."""
     # Whoever takes a repair in waits meanwhile, and so does a twin of this import.
-    locking = select(Branch).order_by(Branch.id).with_for_update().execution_options(populate_existing=True)
-    locked = db.session.scalars(locking)
+    locking = select(Branch).order_by(Branch.id).with_for_update(key_share=True)
+    locked = db.session.scalars(locking.execution_options(populate_existing=True))
     branches = {branch.id: branch for branch in locked}
     plan = planning.plan(listed, shop, branch_id)
     if plan.digest != shown:
@@ -61,6 +61,8 @@ def _bring(fate, customers, branches, shop, by) -> None:
             db.session.add(customer)
         customers[values["phone"]] = customer
     if fate.customer == "changed":
+        # Whoever renames them at this moment comes first: what they are found by is written anew.
+        db.session.refresh(customer, with_for_update={"key_share": True})
         customer.email = values["email"]
     if details := dict(values["repair"]):
         branch = branches[details.pop("branch_id")]

@@ -54,7 +54,7 @@ def take_in(
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
     # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
-    branch = db.session.get(Branch, branch_id, with_for_update=True, populate_existing=True)
+    branch = db.session.get(Branch, branch_id, with_for_update={"key_share": True}, populate_existing=True)
     if branch is None:
         raise Refused(_("This branch does not exist any more."))
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):

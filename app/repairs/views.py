@@ -225,8 +225,8 @@ def new_customer():
 def _customer_part(form, typed, seen_one=None):
     """Known (the number is complete and somebody's), or whom the digits so far could mean.
 
-    seen_one: whose number it is known to be, and that one sees them. name: what was typed as the name, whoever the
-    number belongs to. is_another: that it is not the known customer's.
+    seen_one: the customer from whose page one comes. name: what was typed as the name, whoever the number belongs to.
+    is_another: that it is not the known customer's.
     """
     name = form.name.data or form.other_name.data or ""
     if known := seen_one or known_customers.known(typed or "", get_shop().country):

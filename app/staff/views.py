@@ -9,7 +9,7 @@ from wtforms import ValidationError
 
 from .. import auth, language, passwords, sharing
 from .. import second_step as codes_of
-from ..auth import few_guesses, me
+from ..auth import me
 from ..db import db, only_look
 from ..models import Staff, get_shop
 from ..rules import Refused, Role
@@ -31,7 +31,6 @@ def index():
 
 
 @bp.route("/settings/staff/new", methods=["GET", "POST"])
-@few_guesses
 def new():
     """The form for a new person; POST invites them."""
     auth.demand("settings")
@@ -41,6 +40,8 @@ def new():
         _keep_for_once(person, token)
         flash(_("%(name)s is invited. Send them the link below.", name=person.name))
         return redirect(url_for(".edit", staff_id=person.id), 303)
+    if request.method == "POST":
+        only_look()
     return render_template("staff/new.html", form=form), 422 if form.errors else 200
 
 
@@ -54,7 +55,6 @@ def _is_unique(form, person) -> bool:
 
 
 @bp.route("/settings/staff/<int(max=2147483647):staff_id>", methods=["GET", "POST"])
-@few_guesses
 def edit(staff_id):
     """A person; POST changes name, email, role and branch."""
     person = _get_person(staff_id)
@@ -66,11 +66,11 @@ def edit(staff_id):
         try:
             count = actions.change(person, by=me(), **form.details())
         except Refused as refusal:
-            only_look()
             error = str(refusal)
         else:
             flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
             return redirect(url_for(".index"), 303)
+    only_look()
     return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422
 
 
@@ -100,7 +100,6 @@ def _with_nobodys(said: str, count: int) -> str:
 
 
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/link")
-@few_guesses
 def renew_link(staff_id):
     """Makes a new link for somebody. That asks for the owner's own password if they lose theirs, or are an owner."""
     person = _get_person(staff_id)
@@ -116,7 +115,6 @@ def renew_link(staff_id):
 
 
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/drop-second-step")
-@few_guesses
 def drop_second_step(staff_id):
     """Lets somebody who lost their phone in with their password alone; asks for the owner's own."""
     person = _get_person(staff_id)
@@ -130,7 +128,6 @@ def drop_second_step(staff_id):
 
 
 @bp.post("/settings/staff/<int(max=2147483647):staff_id>/reactivate")
-@few_guesses
 def reactivate(staff_id):
     """Lets somebody in again, by a new link; an owner with one's own password alone."""
     person = _get_person(staff_id)
@@ -264,7 +261,6 @@ def _unknown():
 
 
 @bp.route("/account", methods=["GET", "POST"])
-@few_guesses
 def account():
     """One's own account; POST changes the password, and ends all other sessions."""
     form = forms.PasswordForm()
@@ -304,7 +300,6 @@ def speak():
 
 
 @bp.route("/account/second-step", methods=["GET", "POST"])
-@few_guesses
 def second_step():
     """The code that is asked for after the password; POST turns it on."""
     if me().totp_secret and request.method == "POST":
@@ -324,7 +319,6 @@ def second_step():
 
 
 @bp.post("/account/second-step/codes")
-@few_guesses
 def recovery_codes():
     """Makes new recovery codes; those before are worth nothing any more."""
     form = forms.ConfirmForm("codes")
@@ -336,7 +330,6 @@ def recovery_codes():
 
 
 @bp.post("/account/second-step/off")
-@few_guesses
 def second_step_off():
     """Turns one's own second step off."""
     form = forms.ConfirmForm("off")
