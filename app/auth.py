@@ -162,6 +162,7 @@ def is_me(password: str | None) -> bool:
 # One count for every form that asks so; on the way in, as at the door.
 @limiter.shared_limit("10 per 15 minutes", scope="password", key_func=lambda: f"password:{me().id}")
 def _is_right(password: str, known_hash: str) -> bool:
+    # To count, it was read who it is: what that began ends before the hash.
     db.session.rollback()
     return passwords.password_matches(password, known_hash)
 

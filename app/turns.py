@@ -18,6 +18,8 @@ _lock = threading.Lock()
 _line: deque[threading.Event] = deque()
 # For whom that is, and the folder that is locked meanwhile: of all processes one alone can lock it.
 _holder, _folder = None, -1
+# Of each folder that another process has locked, who waits for it.
+_errands: dict[Path, "_Errand"] = {}
 
 
 def take(holder: object, database: str, patience: float, meanwhile=nullcontext) -> None:
@@ -117,6 +119,3 @@ class _Errand:
                 self.is_done.set()
             else:
                 os.close(self.descriptor)
-
-
-_errands: dict[Path, _Errand] = {}
