@@ -22,7 +22,7 @@ from .conftest import Page
 from .test_web import faults
 
 # How many SQL statements a page may cost, however many repairs there are. One asks who is asking, one for the shop.
-BUDGET = {"repairs.index": 6, "repairs.show": 6}
+BUDGET = {"repairs.index": 6}
 OTHERS = 5
 PUBLIC_URL = "http://localhost"
 # Where a link may lead besides: the customer's chat, telephone and mail.

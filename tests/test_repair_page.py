@@ -317,6 +317,16 @@ def test_the_whole_way_can_be_walked_with_the_big_button_alone(owner):
         assert repair.status == status
 
 
+def test_a_move_costs_as_many_statements_whoever_is_at_the_repair(owner, statements):
+    for technician_id in (None, make_staff("technician").id):
+        repair = make_repair(technician_id=technician_id)
+        where, version = address(repair, "advance"), {"version": repair.version}
+        owner.csrf_token()
+        statements.clear()
+        owner.htmx(where, version)
+        assert len(statements) == 9, "\n".join(statements)
+
+
 # --- two people at once -------------------------------------------------------------------------
 
 

@@ -31,7 +31,11 @@ def get_repair(code: str, doing: str) -> Repair:
     query = (
         select(Repair)
         .where(Repair.code == code.upper())
-        .options(joinedload(Repair.customer, innerjoin=True), joinedload(Repair.branch, innerjoin=True))
+        .options(
+            joinedload(Repair.customer, innerjoin=True),
+            joinedload(Repair.branch, innerjoin=True),
+            joinedload(Repair.technician),
+        )
     )
     if request.method == "POST":
         query = query.with_for_update(of=Repair)
