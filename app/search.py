@@ -5,6 +5,7 @@ customer_words, which triggers keep), pg_trgm's on PostgreSQL. Fewer are compare
 """
 
 import re
+import unicodedata
 
 from sqlalchemy import ColumnElement, Select, column, or_, table
 
@@ -13,17 +14,20 @@ from .db import db
 
 # What SQLite's index and PostgreSQL's are made of: https://www.sqlite.org/fts5.html#the_trigram_tokenizer
 GRAM = 3
+# How letters are written out where a keyboard lacks them.
+_WRITTEN_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def words(typed: str) -> list[set[str]]:
     """Every word typed, each in the spellings that it may have been written down in.
 
     An IMEI is found with and without the gaps that people write into it, a phone number however it was typed, and
-    "Müller" by "Mueller".
+    "Müller" by "Mueller" as the other way round.
     """
     found = []
-    for word in formats.search_words(typed):
-        spellings = {word, formats.compact(word)}
+    written_out = unicodedata.normalize("NFC", typed.casefold()).translate(_WRITTEN_OUT)
+    for word, longer in zip(formats.search_words(typed), formats.search_words(written_out), strict=True):
+        spellings = {word, longer, formats.compact(word)}
         number = formats.digits(word)
         if len(number) >= GRAM and re.fullmatch(r"\+?[\d\s()./-]+", word):
             spellings.add(number)

@@ -30,7 +30,8 @@ def found(client, typed, **query):
         ("35 693803-564380-9", [{"35 693803-564380-9", "356938035643809"}]),
         ("081 234 5678", [{"081 234 5678", "0812345678", "812345678"}]),
         ("+66 81 234 5678", [{"+66 81 234 5678", "+66812345678", "66812345678"}]),
-        ("Łukasz Søren", [{"lukasz"}, {"soren"}]),
+        ("Łukasz Søren", [{"lukasz"}, {"soren", "soeren"}]),
+        ("MÜLLER Go\u0308tz Åse", [{"muller", "mueller"}, {"gotz", "goetz"}, {"ase", "aase"}]),
         ("Mueller Goetz", [{"mueller", "muller"}, {"goetz", "gotz"}]),
         # None of these has an umlaut, or enough letters without it.
         ("blue queen Bauer Joe Oel", [{"blue"}, {"queen"}, {"bauer"}, {"joe"}, {"oel"}]),
@@ -67,7 +68,8 @@ NAMES = [
     ("Søren Ærø", "soren", "Soeren", "aero", "SØREN"),
     ("Đorđe Þór", "dorde", "thor", "þór"),
     ("Jürgen Müller", "mueller", "Juergen Mueller", "MUELLER", "muller", "müller"),
-    ("Ana Mueller", "mueller"),
+    ("Ana Mueller", "mueller", "Müller"),
+    ("Aase Soerensen", "Åse", "Sørensen"),
     ("Işıl Cœur", "isil", "coeur"),
     ("Ħamrun Gŋapi", "hamrun", "gnapi"),
 ]
