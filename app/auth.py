@@ -205,7 +205,7 @@ def _gate():
         return None
     if wants_panel():
         return error_page(401)
-    if request.method == "POST" and not request.files:
+    if request.method == "POST" and not any(request.files.values()):
         return render_template("auth/again.html", fields=_sent_fields(), action=request.full_path.rstrip("?")), 401
     then = _page_it_came_from() if request.method == "POST" else request.full_path.rstrip("?")
     return redirect(url_for("auth.login", next=then or None))

@@ -8,7 +8,7 @@ from pathlib import Path
 from flask_babel import gettext as _
 from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
-from .rules import Refused
+from .rules import NoPicture
 
 MOST_PIXELS = 50_000_000
 # These alone: each of Pillow's forty other decoders is one more that a hostile file could talk to.
@@ -26,17 +26,17 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 def read(upload, *, most_bytes: int, side: int) -> Image.Image:
     """The pixels of an uploaded file (filename and stream), upright, shrunk to fit a square of that side.
 
-    In RGB, or in RGBA where some of it is transparent. Raises Refused. To be called by whoever holds one_at_a_time.
+    In RGB, or in RGBA where some of it is transparent. Raises NoPicture. To be called by whoever holds one_at_a_time.
     """
     # The name is only told to whoever sent it; it names no file of ours.
     called = Path(upload.filename or _("The file")).name[:60]
     if upload.stream.seek(0, os.SEEK_END) > most_bytes:
-        raise Refused(_("“%(file)s” is larger than %(most)s MB.", file=called, most=most_bytes // 1024**2))
+        raise NoPicture(_("“%(file)s” is larger than %(most)s MB.", file=called, most=most_bytes // 1024**2))
     upload.stream.seek(0)
     head = upload.stream.read(12)
     upload.stream.seek(0)
     if head[4:8] == b"ftyp" and head[8:] in _HEIC:
-        raise Refused(
+        raise NoPicture(
             _(
                 "“%(file)s” is a HEIC picture, which not every browser shows. Save it as JPEG and send that.",
                 file=called,
@@ -54,15 +54,17 @@ def read(upload, *, most_bytes: int, side: int) -> Image.Image:
             pixels.paste(image)
             return pixels
     except UnidentifiedImageError:
-        raise Refused(_("“%(file)s” is not a picture that can be read. Send JPEG, PNG or WebP.", file=called)) from None
+        raise NoPicture(
+            _("“%(file)s” is not a picture that can be read. Send JPEG, PNG or WebP.", file=called)
+        ) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         most = MOST_PIXELS // 10**6
-        raise Refused(
+        raise NoPicture(
             _("“%(file)s” has more than %(most)s megapixels. Make it smaller first.", file=called, most=most)
         ) from None
     except Exception:
         # What a damaged file makes Pillow raise has no end: OSError, SyntaxError, ValueError, struct.error, ...
-        raise Refused(
+        raise NoPicture(
             _("“%(file)s” is damaged. Take the picture once more, or send another copy of it.", file=called)
         ) from None
 

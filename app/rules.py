@@ -100,6 +100,10 @@ class Forbidden(Refused):
     """The rule is about who asked."""
 
 
+class NoPicture(Refused):
+    """What was sent is no picture that can be kept."""
+
+
 S = Status
 STEPS = (S.RECEIVED, S.DIAGNOSING, S.WAITING_PARTS, S.REPAIRING, S.TESTING, S.READY, S.DELIVERED)
 PATH = tuple(step for step in STEPS if step != S.WAITING_PARTS)

@@ -188,6 +188,14 @@ def wants_panel() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
+def go_to(url: str):
+    """What a POST that succeeded answers when it leads to another page."""
+    if not wants_panel():
+        return redirect(url, 303)
+    # htmx would follow a redirect by itself, and put that page in the place of the form.
+    return Response(headers={"HX-Redirect": url})
+
+
 def respond(panel: str, *, then: str, also: tuple[str, ...] = (), said: str = "", **values):
     """What a POST that succeeded answers.
 

@@ -55,7 +55,7 @@ def typed(page):
         elif field.name == "textarea":
             # The first line break of a textarea is HTML's, and a form's line breaks are CR LF.
             form[field["name"]] = field.get_text().replace("\r", "").removeprefix("\n")
-        elif field.get("type") != "radio" or field.has_attr("checked"):
+        elif field.get("type") != "file" and (field.get("type") != "radio" or field.has_attr("checked")):
             form[field["name"]] = field.get("value", "")
     form.pop("csrf_token")
     return form

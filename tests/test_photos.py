@@ -16,11 +16,11 @@ from werkzeug.test import encode_multipart
 
 from app import pictures
 from app.db import db
-from app.models import Event, Photo
+from app.models import Event, Photo, Repair
 from app.repairs import actions, photos
 
 from .conftest import Page
-from .factories import make_repair, make_staff
+from .factories import branch, make_customer, make_repair, make_staff
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -380,8 +380,8 @@ def test_more_than_a_form_may_bring_is_said_where_it_is_seen(owner, repair):
     assert "too large" in page.one("h1").get_text()
 
 
-def test_only_the_form_for_photos_takes_more_than_text(owner, repair):
-    for url in (address(repair, "notes"), "/repairs/new", "/login"):
+def test_no_other_form_takes_more_than_text(owner, repair):
+    for url in (address(repair, "notes"), address(repair, "edit"), "/repairs/new/customer", "/login"):
         post(owner, url, form(repair, b"x" * 2 * MEGABYTE), 413)
 
 
@@ -651,6 +651,101 @@ def test_what_happens_while_pictures_are_shrunk_is_noticed(owner, front_desk, re
     assert events(repair)[-1] == ("noted", "Me first.", False)
     assert kept(repair) == []
     assert files(folder) == []
+
+
+# --- at intake ----------------------------------------------------------------------------------
+
+
+def intake(*pictures, **changes):
+    """The form for a new repair as a browser sends it."""
+    uploads = [FileStorage(BytesIO(content), name) for content, name in pictures] or [FileStorage(BytesIO(), "")]
+    who = {"phone": "081 234 5678", "name": "Malee"}
+    what = {"item": "Cello", "problem": "A crack.", "photos": uploads}
+    rest = {"promise_pick": "none", "technician": "0", "branch": branch("MN").id, "key": "k" * 32}
+    return who | what | rest | changes
+
+
+def repairs():
+    return db.session.scalars(select(Repair).order_by(Repair.id)).all()
+
+
+def test_photos_come_in_with_the_repair(technician, folder):
+    answer = post(technician, "/repairs/new", intake((picture(), "a.jpg"), (picture("PNG"), "b.png"), note="Old."), 200)
+    (repair,) = repairs()
+    assert answer.headers["HX-Redirect"] == f"/repairs/{repair.code}"
+    assert [kind for kind, _, _ in events(repair)] == ["received", "noted", "photo_added"]
+    assert events(repair)[-1] == ("photo_added", "2 photos", False)
+    assert [photo.staff_id for photo in kept(repair)] == [technician.staff_id] * 2
+    assert len(technician.page(f"/repairs/{repair.code}").all("#photos img")) == 2
+    assert opened(fetch(technician, repair, kept(repair)[0]).content).size == (60, 40)
+
+
+def test_without_htmx_they_come_in_as_well(owner):
+    answer = post(owner, "/repairs/new", intake((picture(), "a.jpg"), then="label"), 303, htmx=False)
+    (repair,) = repairs()
+    assert answer.location == f"/repairs/{repair.code}/label?print=now"
+    assert len(kept(repair)) == 1
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_what_is_no_picture_takes_nothing_in_and_leaves_what_was_typed(owner, folder, htmx):
+    form = intake((picture(), "a.jpg"), (b"hello", "notes.txt"), problem="It hums.")
+    page = post(owner, "/repairs/new", form, 422, htmx=htmx)
+    assert page.one("#intake #photos-error").get_text(strip=True).startswith("“notes.txt” is not a picture")
+    assert page.one("#photos")["aria-invalid"] == "true"
+    assert page.one("#problem").get_text(strip=True) == "It hums."
+    assert repairs() == []
+    assert files(folder) == []
+
+
+def test_a_form_that_is_refused_for_something_else_leaves_no_files(owner, folder):
+    make_customer(phone="+66812345678", name="Somchai")
+    page = post(owner, "/repairs/new", intake((picture(), "a.jpg")), 422)
+    assert page.one("#phone-error")
+    assert (repairs(), files(folder)) == ([], [])
+
+
+def test_more_than_a_dozen_are_refused_at_intake(owner, folder):
+    page = post(owner, "/repairs/new", intake(*[(picture(size=(4, 4)), "a.jpg")] * 13), 422)
+    assert page.one("#photos-error").get_text(strip=True).startswith("A repair has 12 photos at most")
+    assert (repairs(), files(folder)) == ([], [])
+
+
+def test_a_form_sent_twice_brings_its_photos_once(owner, folder):
+    for _ in range(2):
+        answer = post(owner, "/repairs/new", intake((picture(), "a.jpg")), 200)
+    (repair,) = repairs()
+    assert answer.headers["HX-Redirect"] == f"/repairs/{repair.code}"
+    assert len(kept(repair)) == 1
+    assert len(files(folder)) == 2
+
+
+def test_the_front_desk_takes_in_without_photos(front_desk, owner, folder):
+    assert owner.page("/repairs/new").one("#intake input[type=file]")
+    assert not front_desk.page("/repairs/new").all("#intake input[type=file]")
+    post(front_desk, "/repairs/new", intake((picture(), "a.jpg")), 200)
+    (repair,) = repairs()
+    assert kept(repair) == []
+    assert files(folder) == []
+
+
+def test_nobody_waits_while_the_photos_of_an_intake_are_shrunk(owner, front_desk, shop, folder):
+    other = make_repair()
+    by, note = owner.staff, {"version": other.version, "text": "Hello."}
+    upload = Meanwhile(picture(), lambda: front_desk.htmx(address(other, "notes"), note))
+    fields = {"phone": "+66812345678", "name": "Malee", "email": "", "note": "", "promised_at": None, "key": "k"}
+    details = {"item": "Cello", "problem": "A crack.", "serial": "", "accessories": "", "technician_id": None}
+    details["estimate"] = None
+    repair = actions.take_in(shop, branch("MN").id, by=by, uploads=[upload], **fields, **details)
+    assert events(other)[-1] == ("noted", "Hello.", False)
+    assert len(kept(repair)) == 1
+
+
+def test_a_session_that_ended_keeps_the_intake_whose_photos_nobody_chose(owner):
+    form = intake()
+    owner.send("/logout")
+    page = post(owner, "/repairs/new", form, 401, htmx=False)
+    assert page.one("input[name=item]")["value"] == "Cello"
 
 
 # --- the customer -------------------------------------------------------------------------------

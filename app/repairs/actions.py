@@ -3,6 +3,7 @@
 An event keeps our own words in English, whoever did it; activity.words says them in the reader's language.
 """
 
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from flask_babel import gettext as _
@@ -44,30 +45,36 @@ def take_in(
     note: str,
     promised_at: datetime | None,
     key: str,
+    uploads=(),
     **details,
 ) -> Repair:
     """Takes a repair in for the customer with that phone (E.164), who is made if nobody has it.
 
     details: item, problem, serial, accessories, technician_id, estimate. key: the form's own, so that
-    a double click makes one repair. Raises TakenIn, Refused, WorksElsewhere, customers.PhoneTaken.
+    a double click makes one repair. uploads: pictures of it (photos.store says what these are).
+    Raises TakenIn, Refused, WorksElsewhere, customers.PhoneTaken, NoPicture.
     """
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
-    # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
-    branch = db.session.get(Branch, branch_id, with_for_update={"key_share": True}, populate_existing=True)
-    if branch is None:
-        raise Refused(_("This branch does not exist any more."))
-    if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
-        raise TakenIn(before)
-    _demand_there(details["technician_id"], branch)
-    customer = customers.find_or_create(phone, name, email)
-    repair = _new_repair(shop, branch, customer, key, promised_at=promised_at, **details)
-    _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
-    if promised_at:
-        _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
-    if note:
-        _record(repair, by, Kind.NOTED, text=note)
-    db.session.commit()
+    with _stored(uploads) as pictures:
+        # Locks the branch's row: the next form of this branch, a twin of this one too, waits for the commit.
+        branch = db.session.get(Branch, branch_id, with_for_update={"key_share": True}, populate_existing=True)
+        if branch is None:
+            raise Refused(_("This branch does not exist any more."))
+        if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
+            raise TakenIn(before)
+        _demand_there(details["technician_id"], branch)
+        customer = customers.find_or_create(phone, name, email)
+        repair = _new_repair(shop, branch, customer, key, promised_at=promised_at, **details)
+        _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
+        if promised_at:
+            _record(repair, by, Kind.PROMISED, new=formats.iso_utc(promised_at))
+        if note:
+            _record(repair, by, Kind.NOTED, text=note)
+        if pictures:
+            db.session.flush()
+            _add_pictures(repair, pictures, by)
+        db.session.commit()
     return repair
 
 
@@ -242,19 +249,33 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
     """Keeps pictures, which only staff sees: all of the uploads (photos.store says what these are), or none."""
     check_version(repair, version)
     rules.demand_room(_photo_count(repair), len(uploads))
-    # Shrinking takes seconds, through which nobody else should wait for the lock. So it is let go of, and what was
-    # checked is checked again once the files are there.
-    db.session.rollback()
-    pictures = photos.store(uploads)
-    try:
+    with _stored(uploads) as pictures:
         db.session.refresh(repair, with_for_update={"of": Repair})
         check_version(repair, version)
-        db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
-        _record(repair, by, Kind.PHOTO_ADDED, text=counted(len(pictures), "photo"))
+        _add_pictures(repair, pictures, by)
         db.session.commit()
+
+
+@contextmanager
+def _stored(uploads):
+    """The pictures of uploads, as files that are removed again if the block does not get as far as its commit.
+
+    Shrinking takes seconds, through which nobody else should wait for a lock. So all are let go of before, and the
+    block checks once more what was checked.
+    """
+    if uploads:
+        db.session.rollback()
+    pictures = photos.store(uploads)
+    try:
+        yield pictures
     except BaseException:
         photos.remove(*(picture.name for picture in pictures))
         raise
+
+
+def _add_pictures(repair: Repair, pictures, by: Staff) -> None:
+    db.session.add_all(Photo(repair_id=repair.id, staff_id=by.id, **picture._asdict()) for picture in pictures)
+    _record(repair, by, Kind.PHOTO_ADDED, text=counted(len(pictures), "photo"))
 
 
 def remove_photo(repair: Repair, photo_id: int, *, by: Staff, version: int) -> None:

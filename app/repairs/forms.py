@@ -124,10 +124,17 @@ class IntakeForm(ItemFields, PromiseFields, Form):
     other_name = HiddenField(filters=[formats.clean_line], validators=[Length(max=120)])
     email = EmailField(lazy_gettext("Email"), [Optional(), Length(max=254), EMAIL])
     note = TextAreaField(lazy_gettext("Internal note"), [Length(max=2000)])
+    photos = MultipleFileField(lazy_gettext("Photos"))
     branch = SelectField(lazy_gettext("Branch"), coerce=int)
     # Which button was pressed: "receipt", "label" and "both" go on to the printer.
     then = StringField()
     key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
+
+    def validate_photos(self, field):
+        try:
+            rules.demand_room(0, len(field.data or ()))
+        except rules.Refused as refusal:
+            raise ValidationError(str(refusal)) from None
 
 
 class EditForm(ItemFields, Form):

@@ -34,7 +34,7 @@ def folder() -> Path:
 
 
 def store(uploads) -> list[Picture]:
-    """Keeps uploaded files (each with filename and stream) as JPEG in both sizes. Raises Refused.
+    """Keeps uploaded files (each with filename and stream) as JPEG in both sizes. Raises NoPicture.
 
     All of them, or none. Only pixels get through: the file is written anew, so a place, a thumbnail, a script or
     whatever else was in it stays behind.

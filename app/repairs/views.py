@@ -14,12 +14,13 @@ from ..customers import queries as known_customers
 from ..db import only_look
 from ..models import Customer, Repair, get_shop
 from ..rules import Refused, Role, Status
-from ..web import now, only_looks, refuse, respond, takes_files, wants_panel
+from ..web import go_to, now, only_looks, refuse, respond, takes_files, wants_panel
 from . import actions, bulk, forms, photos, queries, saved, scanning
 
 bp = Blueprint("repairs", __name__, url_prefix="/repairs")
 
 PAGE = "repairs/show.html"
+INTAKE, INTAKE_PAGE = "repairs/_intake.html", "repairs/new.html"
 STATUS, PROMISE, HISTORY = "repairs/_status.html", "repairs/_promise.html", "repairs/_history.html"
 NOTES, UPDATES, PHOTOS = "repairs/_notes.html", "repairs/_updates.html", "repairs/_photos.html"
 CARD, DETAILS = "sharing/_tracking_card.html", "repairs/_details.html"
@@ -139,6 +140,7 @@ def _board_values(wanted, *, save_form=None, error="", refused=(), done="", tick
 
 
 @bp.route("/new", methods=["GET", "POST"])
+@takes_files(photos.MOST_BYTES)
 def new():
     """The intake form; POST takes the repair in."""
     auth.demand("repairs.take_in")
@@ -146,17 +148,19 @@ def new():
     form.offer_technicians(queries.technicians(auth.held_to()))
     form.offer_picks(shop, now())
     form.branch.choices = forms.named(queries.branches())
+    if not me().may("repairs.photo"):
+        del form.photos
     if request.method != "POST":
         form.branch.data = me().branch_id or form.branch.choices[0].value
         customer = _come_from(request.args.get("customer", ""))
         if customer:
             form.phone.data = formats.format_phone(customer.phone, shop.country)
-        return _intake(form, customer)
+        return render_template(INTAKE_PAGE, **_intake_values(form, customer))
     if form.validate():
         try:
             repair = _take_in(form, shop)
         except actions.TakenIn as twin:
-            return redirect(url_for(".show", code=twin.repair.code), 303)
+            return go_to(url_for(".show", code=twin.repair.code))
         except customers.NameNeeded as refusal:
             form.name.errors = [str(refusal)]
         except customers.PhoneTaken as refusal:
@@ -171,15 +175,17 @@ def new():
             ]
         except actions.WorksElsewhere as refusal:
             form.technician.errors = [str(refusal)]
+        except rules.NoPicture as refusal:
+            form.photos.errors = [str(refusal)]
         except Refused as refusal:
             form.branch.errors = [str(refusal)]
         else:
             flash(_("%(code)s is taken in.", code=repair.code))
             if form.then.data in PAPER:
-                return redirect(url_for(f"printing.{form.then.data}", code=repair.code, print="now"), 303)
-            return redirect(url_for(".show", code=repair.code), 303)
+                return go_to(url_for(f"printing.{form.then.data}", code=repair.code, print="now"))
+            return go_to(url_for(".show", code=repair.code))
     only_look()
-    return _intake(form), 422
+    return refuse(INTAKE, INTAKE_PAGE, status=422, **_intake_values(form))
 
 
 def _come_from(customer_id: str) -> Customer | None:
@@ -200,12 +206,13 @@ def _take_in(form, shop) -> Repair:
         note=form.note.data,
         promised_at=form.promised_at(shop),
         key=form.key.data,
+        uploads=(form.photos and form.photos.data) or (),
         **form.details(shop),
     )
 
 
-def _intake(form, customer=None):
-    return render_template("repairs/new.html", form=form, **_customer_part(form, form.phone.data, customer))
+def _intake_values(form, customer=None) -> dict:
+    return {"form": form, **_customer_part(form, form.phone.data, customer)}
 
 
 @bp.post("/new/customer")

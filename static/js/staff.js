@@ -149,9 +149,17 @@
     }
   });
 
-  // The same file may be chosen again, after an answer that never came.
+  // Whoever sends the intake form has typed all of it: a customer who is still being looked up would come after the answer
+  // and wipe away what it says.
+  document.addEventListener("htmx:config:request", (event) => {
+    const intake = document.getElementById("intake");
+    if (event.target === intake) intake.elements.phone.dispatchEvent(new Event("htmx:abort"));
+    else if (intake?.contains(event.target) && intake.matches(".htmx-request")) event.preventDefault();
+  });
+
+  // The same file may be chosen again, after an answer that never came. At intake what was chosen stays until then.
   document.addEventListener("click", (event) => {
-    if (event.target.matches("input[type=file]")) event.target.value = "";
+    if (event.target.matches("input[type=file]") && !event.target.closest("#intake")) event.target.value = "";
   });
 
   let pressed = null;

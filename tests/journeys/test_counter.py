@@ -1,8 +1,11 @@
 """Days at the counter: set-up, intake, the link, two people at once, and all of it without JavaScript."""
 
+import contextlib
 import re
 
 import pytest
+from PIL import Image
+from playwright.sync_api import Error
 
 from app.models import Repair
 
@@ -89,6 +92,56 @@ def test_a_repair_is_taken_in_with_the_keyboard_alone(counter):
     assert page.locator("h1").inner_text() == "Pixel 9"
     assert "18:00" in page.locator("#promise").inner_text()
     assert page.evaluate("document.querySelector('#status form button').textContent").strip().startswith("Next: Diag")
+
+
+def test_a_refused_intake_loses_neither_words_nor_photos(counter, shop, tmp_path):
+    picture = tmp_path / "cello.png"
+    Image.new("RGB", (40, 30), "peru").save(picture)
+    page = counter("technician")
+    page.goto(page.url + "/new")
+    looked_up = []
+    page.on("request", lambda request: looked_up.append(request.post_data) if "/new/customer" in request.url else None)
+    page.get_by_label("Photos").set_input_files([picture])
+    with page.expect_response("**/repairs/new/customer"):
+        page.get_by_label("Phone").press_sequentially("07700 900 1", delay=15)
+    page.get_by_label("Item").fill("Cello")
+    page.get_by_label("Problem").fill("A crack in the top")
+    page.get_by_role("button", name="Take in", exact=True).click()
+    page.locator("#name-error").wait_for()
+    assert page.evaluate("document.activeElement.id") == "name"
+    assert page.evaluate("document.getElementById('photos').files.length") == 1
+    assert looked_up
+    assert not any("PNG" in sent for sent in looked_up), "the photos go along with the form alone"
+    page.get_by_label("Name").fill("Nadia Ferrante")
+    page.get_by_role("button", name="Take in", exact=True).click()
+    page.wait_for_url(re.compile(r"/repairs/TH-\w\w-R\d{4}$"))
+    assert page.locator("h1").inner_text() == "Cello"
+    assert page.locator("#photos img").count() == 1
+    assert page.get_by_text("is taken in").first.is_visible()
+
+
+def test_a_customer_who_is_still_looked_up_wipes_no_answer_away(counter):
+    page = counter()
+    page.goto(page.url + "/new")
+    page.get_by_label("Item").fill("Cello")
+    page.get_by_label("Problem").fill("A crack in the top")
+    page.clock.install()
+    # What is typed last is asked for after the form is on its way, and what was asked for before is answered late.
+    held = []
+    page.route("**/repairs/new/customer", lambda route: held.append(route))
+    page.get_by_label("Phone").press_sequentially("07700 900 1")
+    page.clock.run_for(300)
+    page.get_by_label("Phone").press_sequentially("1")
+    with page.expect_request_finished(lambda request: request.url.endswith("/repairs/new")):
+        page.get_by_role("button", name="Take in", exact=True).click()
+        page.clock.run_for(300)
+    page.locator("#name-error").wait_for()
+    for route in held:
+        with contextlib.suppress(Error):
+            route.continue_()
+    page.clock.run_for(1000)
+    page.wait_for_timeout(300)
+    assert page.locator("#name-error").is_visible()
 
 
 def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
