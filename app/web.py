@@ -353,7 +353,8 @@ def error_page(code: int, *, title: str = "", text: str = "", reference: str = "
     if wants_panel():
         answer = make_response(render_template("_alert.html", **values), code)
         answer.headers["HX-Retarget"] = "#alert"
-        answer.headers["HX-Reswap"] = "innerHTML"
+        # A board that asks every ten seconds would have the same words read out each time, were they new.
+        answer.headers["HX-Reswap"] = "innerMorph"
         answer.headers["HX-Reselect"] = ".alert"
         return answer
     return make_response(render_template("error.html", **values), code)

@@ -144,7 +144,7 @@ def test_an_error_is_a_line_for_htmx_and_leaves_the_page_alone(owner):
         owner.htmx(f"/repairs/{repair.code}/advance", {"csrf_token": "x"}, status=400),
     ):
         assert page.headers["HX-Retarget"] == "#alert"
-        assert page.headers["HX-Reswap"] == "innerHTML"
+        assert page.headers["HX-Reswap"] == "innerMorph"
         assert not page.all("html")
         assert page.one(".alert[role=alert]").get_text(strip=True)
 

@@ -196,9 +196,13 @@
   });
 
   // Ticks: all of the page, or none. After a bulk step the answer says what is still ticked; a refresh changes no tick.
+  // What was ticked as it stood then goes as it stood then: if a refresh shows it changed, the step is refused.
   const boxes = () => [...document.querySelectorAll("#results input[name=pick]")];
+  let seen = new Map();
   function showPicked() {
-    const all = boxes(), ticked = all.filter((box) => box.checked).length;
+    const all = boxes(), picked = all.filter((box) => box.checked), ticked = picked.length;
+    seen = new Map(picked.map((box) => [box.id, seen.get(box.id) ?? box.value]));
+    for (const box of picked) box.value = seen.get(box.id);
     const head = document.querySelector("#results input[data-pick-all]");
     if (head) {
       head.checked = ticked > 0 && ticked === all.length;
@@ -207,8 +211,8 @@
     const bar = document.getElementById("bulk");
     if (!bar) return;
     bar.toggleAttribute("data-picked", ticked > 0);
-    const picked = bar.querySelector(".picked"), isOne = new Intl.PluralRules(document.documentElement.lang).select(ticked) === "one";
-    picked.textContent = (isOne ? picked.dataset.one : picked.dataset.many).replace("#", ticked);
+    const words = bar.querySelector(".picked"), isOne = new Intl.PluralRules(document.documentElement.lang).select(ticked) === "one";
+    words.textContent = (isOne ? words.dataset.one : words.dataset.many).replace("#", ticked);
   }
   // What the last step did stands there until the next thing is done.
   const forget = () => document.querySelector("#bulk .done")?.remove();
@@ -228,7 +232,10 @@
   let bulkAnswer = false;
   document.addEventListener("htmx:before:swap", (event) => (bulkAnswer ||= event.detail.ctx?.sourceElement?.id === "bulk"));
   document.addEventListener("htmx:after:swap", () => {
-    if (bulkAnswer) for (const box of boxes()) box.checked = box.defaultChecked;
+    if (bulkAnswer) {
+      seen.clear();
+      for (const box of boxes()) box.checked = box.defaultChecked;
+    }
     bulkAnswer = false;
     showPicked();
   });
@@ -302,6 +309,8 @@
     alertBox.replaceChildren(line);
   });
   document.addEventListener("htmx:after:request", (event) => {
-    if (event.detail.ctx?.response) alertBox.querySelector("[data-offline]")?.remove();
+    const { response, request } = event.detail.ctx ?? {};
+    if (response) alertBox.querySelector("[data-offline]")?.remove();
+    if (response?.status < 400 && request.method === "GET") alertBox.querySelector("[data-look]")?.remove();
   });
 })();
