@@ -268,6 +268,19 @@ def test_a_move_sets_when_it_moved_and_a_note_does_not(ana, clock):
 # --- undoing ------------------------------------------------------------------------------------
 
 
+def test_what_is_undone_never_moved_it(ana, clock):
+    repair, times = make_repair(), []
+    received = repair.received_at
+    for _ in range(2):
+        clock.forward(hours=1)
+        actions.advance(repair, by=ana, version=repair.version)
+        times.append(clock.moment)
+    for expected in (times[0], received):
+        clock.forward(hours=1)
+        undo(repair, ana)
+        assert (repair.moved_at, repair.changed_at) == (expected, clock.moment)
+
+
 def undo(repair, by):
     actions.revert(repair, by=by, version=repair.version, reason="")
     return stored(repair).status

@@ -774,6 +774,18 @@ def test_tomorrow_becomes_today_on_a_page_that_stays_open_over_midnight(anyone, 
     again(anyone, repair, page, 200)
 
 
+def test_what_was_undone_changes_nothing_of_since_when_it_is_ready(anyone, by, clock):
+    clock.set(MORNING)
+    repair = make_repair(status="ready")
+    before = [anyone.page(address(repair)).one(css).get_text(" ", strip=True) for css in ("#ready", ".timeline")]
+    clock.forward(hours=5)
+    actions.advance(repair, by=by, version=repair.version)
+    actions.revert(repair, by=by, version=repair.version, reason="")
+    assert [
+        anyone.page(address(repair)).one(css).get_text(" ", strip=True) for css in ("#ready", ".timeline")
+    ] == before
+
+
 def test_ready_since_today_becomes_yesterday(anyone, shop, clock):
     clock.set(MORNING)
     repair = make_repair(status="ready")
@@ -967,7 +979,18 @@ def test_a_promise_that_is_taken_back_is_not_silently_gone(anyone, by):
 def test_a_first_promise_is_no_change_of_one(anyone, by):
     repair = make_repair()
     actions.promise(repair, utcnow() + timedelta(days=3), by=by, version=repair.version, reason="As agreed.")
-    assert "was changed" not in anyone.page(address(repair)).one(".promise").get_text()
+    said = anyone.page(address(repair)).one(".promise").get_text(" ", strip=True)
+    assert "was changed" not in said
+    assert "What the shop says: As agreed." in said
+
+
+def test_the_reason_of_a_promise_after_one_that_was_taken_back_is_read(anyone, by):
+    repair = make_repair(promised_at=utcnow() + timedelta(days=1))
+    for at, reason in ((None, "The part broke."), (utcnow() + timedelta(days=3), "A new part comes on Thursday.")):
+        actions.promise(repair, at, by=by, version=repair.version, reason=reason)
+    said = anyone.page(address(repair)).one(".promise").get_text(" ", strip=True)
+    assert "What the shop says: A new part comes on Thursday." in said
+    assert "The part broke" not in said
 
 
 def test_a_page_open_in_the_last_second_of_a_promise_says_so_in_the_next(anyone, shop, clock):

@@ -176,10 +176,12 @@ def cancel(repair: Repair, *, by: Staff, version: int, reason: str, public: bool
 def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
     """Undoes the last move that still stands."""
     check_version(repair, version)
-    status, paused_from = rules.revert(rules.standing_moves(repair.events))
+    moves = rules.standing_moves(repair.events)
+    status, paused_from = rules.revert(moves)
     _record(repair, by, Kind.REVERTED, old=repair.status, new=status, text=reason)
     repair.status, repair.paused_from = status, paused_from
-    repair.moved_at = repair.changed_at
+    # It stands there since it first came there: what is undone never was.
+    repair.moved_at = moves[-2].at if len(moves) > 1 else repair.received_at
     db.session.commit()
 
 

@@ -104,6 +104,7 @@ class View:
     progress: int | None
     deadline: datetime | None
     promise_reason: str
+    promise_changed: bool
     withdrawn: str
     late: Late | None
     ready_since: datetime | None
@@ -163,7 +164,8 @@ def _compose(shop, repair, events: list, tag: str) -> View:
         next_up=str(rules.NEXT_UP[status]),
         progress=rules.progress(status, held),
         deadline=repair.promised_at if ahead else None,
-        promise_reason=reason if ahead and last.old else "",
+        promise_reason=reason if ahead else "",
+        promise_changed=bool(last and last.old),
         withdrawn=reason if unfinished and last and last.new is None else "",
         late=Late(repair.promised_at, reason) if late else None,
         ready_since=repair.moved_at if status == Status.READY else None,
