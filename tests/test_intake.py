@@ -202,10 +202,22 @@ def test_the_same_form_sent_twice_makes_one_repair(front_desk, form):
     assert (count(Repair), count(Customer), count(Event)) == (1, 1, 2)
 
 
-def test_a_form_sent_again_after_going_back_and_changing_it_makes_no_second_repair(front_desk, form):
+CHANGES = [
+    *({"item": "iPhone 12"}, {"problem": "Mute."}, {"serial": ""}, {"estimate": "2"}, {"phone": "081 234 5679"}),
+    *({"promise_pick": "tomorrow"}, {"accessories": "Case"}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+def test_a_form_sent_again_after_going_back_and_changing_it_asks_whether_it_is_another_repair(front_desk, form, change):
     front_desk.send("/repairs/new", form)
-    assert front_desk.send("/repairs/new", form | {"item": "iPhone 12"}).location == "/repairs/TH-MN-R0001"
+    page = front_desk.send("/repairs/new", form | change, 422)
+    assert "as TH-MN-R0001" in page.one("#intake [role=alert]").get_text()
     assert only_repair().item == "iPhone 13"
+    again = typed(page)
+    assert again.items() >= change.items()
+    assert front_desk.send("/repairs/new", again).location == "/repairs/TH-MN-R0002"
+    assert count(Repair) == 2
 
 
 def test_each_empty_form_has_a_key_of_its_own(front_desk):

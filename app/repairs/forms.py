@@ -130,6 +130,23 @@ class IntakeForm(ItemFields, PromiseFields, Form):
     then = StringField()
     key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
 
+    def tells_of(self, repair: Repair, shop: Shop) -> bool:
+        """Whether it holds what that repair was taken in with: it was sent twice, and nothing was changed between."""
+        told = self.details(shop) | {"branch_id": self.branch.data, "promised_at": self.promised_at(shop)}
+        is_theirs = formats.parse_phone(self.phone.data, shop.country) == repair.customer.phone
+        return is_theirs and all(getattr(repair, name) == value for name, value in told.items())
+
+    def begin_another(self, sent: Repair) -> None:
+        """Makes it the form of another repair, and says that it was sent before."""
+        self.key.data = secrets.token_hex(16)
+        self.key.errors = [
+            _(
+                "This form was sent before, as %(code)s, and what you changed since is not saved there. Is this "
+                "another repair? Then take it in once more.",
+                code=sent.code,
+            )
+        ]
+
     def validate_photos(self, field):
         try:
             rules.demand_room(0, len(field.data or ()))

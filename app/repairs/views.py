@@ -160,7 +160,9 @@ def new():
         try:
             repair = _take_in(form, shop)
         except actions.TakenIn as twin:
-            return go_to(url_for(".show", code=twin.repair.code))
+            if form.tells_of(twin.repair, shop):
+                return go_to(url_for(".show", code=twin.repair.code))
+            form.begin_another(twin.repair)
         except customers.NameNeeded as refusal:
             form.name.errors = [str(refusal)]
         except customers.PhoneTaken as refusal:
