@@ -1,10 +1,12 @@
 """What customers and repairs are found by: one text each, folded, in their column `search`."""
 
-from sqlalchemy import bindparam, event, inspect, select, update
+from collections.abc import Iterable
+
+from sqlalchemy import CTE, bindparam, event, inspect, select, update
 
 from . import formats
 from .db import db
-from .models import Customer, Repair
+from .models import Customer, Merge, Repair
 
 # What of a repair is in its text.
 _FIELDS = ("code", "item", "serial", "customer", "customer_id")
@@ -16,9 +18,9 @@ def init_app(app):
         event.listen(db.session, "before_flush", _keep)
 
 
-def of_customer(name: str, phone: str, email: str) -> str:
-    """A customer's text."""
-    return formats.fold(f"{name} {phone} {email}")
+def of_customer(name: str, phone: str, email: str, numbers: Iterable[str] = ()) -> str:
+    """A customer's text. numbers: of those who were merged into them."""
+    return " ".join([formats.fold(f"{name} {phone} {email}"), *numbers])
 
 
 def of_repair(code: str, item: str, serial: str, customer: str) -> str:
@@ -27,14 +29,37 @@ def of_repair(code: str, item: str, serial: str, customer: str) -> str:
     return formats.fold(f"{code} {item} {serial} {gapless}".strip()) + f" {customer}"
 
 
+def merged_into(customer_id: int) -> CTE:
+    """Whoever was merged into a customer, and into those: (id, gone_id) of each merge that still stands."""
+    tree = select(Merge.id, Merge.gone_id).where(Merge.kept_id == customer_id, Merge.undone_at.is_(None))
+    tree = tree.cte("tree", recursive=True)
+    deeper = select(Merge.id, Merge.gone_id).join(tree, Merge.kept_id == tree.c.gone_id)
+    return tree.union_all(deeper.where(Merge.undone_at.is_(None)))
+
+
+def write_anew(customer: Customer) -> None:
+    """Writes a customer's text and those of their repairs, after others were merged into them, or are two again."""
+    db.session.flush()
+    customer.search = ""
+    db.session.flush()
+
+
+def _of(session, customer: Customer) -> str:
+    numbers = []
+    if customer.id:
+        gone = select(merged_into(customer.id).c.gone_id)
+        query = select(Customer.phone).where(Customer.id.in_(gone), Customer.erased_at.is_(None))
+        numbers = session.scalars(query.order_by(Customer.id)).all()
+    return of_customer(customer.name, customer.phone, customer.email or "", numbers)
+
+
 def _keep(session, context, instances):
     # Each is made anew whenever it is asked for.
     new, dirty = session.new, session.dirty
     changed = [*new, *dirty]
     customers = [row for row in changed if isinstance(row, Customer)]
     for customer in customers:
-        erased = customer.erased_at is not None
-        customer.search = "" if erased else of_customer(customer.name, customer.phone, customer.email or "")
+        customer.search = "" if customer.erased_at is not None else _of(session, customer)
     # The others are among what changed for a repair that they were given.
     renamed = {customer for customer in customers if customer in new or _differs(customer, "search")}
     repairs = [row for row in changed if isinstance(row, Repair) and (row in new or _differs(row, *_FIELDS))]

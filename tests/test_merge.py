@@ -166,6 +166,30 @@ def test_both_numbers_find_whoever_stayed(front_desk, owner, malee, double):
     assert not front_desk.htmx("/repairs/new/customer", {"phone": "089 999"}).all(".suggestions")
 
 
+def found(client, url, typed):
+    """What a list has for whoever types that."""
+    return [link["href"] for link in client.page(url, query_string={"q": typed}).all("#results .rows a")]
+
+
+def test_every_number_finds_the_repairs_of_whoever_stayed(manager, malee, double):
+    third = make_customer(name="Malee", phone="+66877777777")
+    theirs = [f"/repairs/{make_repair(customer=customer).code}" for customer in (malee, double, third)][::-1]
+    merge(manager, double, third)
+    merge(manager, malee, double)
+    # Whoever calls is looked up by the number they call from, or the end of it.
+    for typed in ("081 234 5678", "089 999 9999", "087 777 7777", "7777"):
+        assert sorted(found(manager, "/repairs", typed)) == sorted(theirs), typed
+        assert found(manager, "/customers", typed) == [f"/customers/{malee.id}"], typed
+    manager.send(f"/customers/{malee.id}/edit", {"name": "Malee", "phone": "089 999 9999"})
+    assert found(manager, "/customers", "081 234 5678") == [f"/customers/{malee.id}"]
+    later = f"/repairs/{make_repair(customer=malee).code}"
+    assert later in found(manager, "/repairs", "7777")
+    undo(manager)
+    assert sorted(found(manager, "/repairs", "7777")) == sorted(theirs[:2])
+    assert later in found(manager, "/repairs", "081 234 5678")
+    assert later not in found(manager, "/repairs", "089 999 9999")
+
+
 def test_name_number_and_email_are_taken_from_either(owner, malee, double):
     merge(owner, malee, double, name="gone", phone="gone", email="kept")
     assert (malee.name, malee.phone, malee.email) == ("Malee S.", "+66899999999", "")

@@ -11,7 +11,8 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, update
 
 from app.config import ROOT
-from app.db import db, let_go
+from app.db import db, let_go, utcnow
+from app.models import Merge
 
 from .conftest import make_app
 from .factories import make_customer, make_repair, make_shop, make_staff
@@ -88,6 +89,29 @@ def test_a_name_that_was_stored_before_is_found_by_the_letters_that_are_folded_n
         rows = staff.page("/repairs", query_string={"q": typed}).all("#results li .code")
         assert [row.get_text() for row in rows] == [repair.code], typed
     assert plain.search == other
+
+
+@pytest.mark.usefixtures("empty")
+def test_whoever_was_merged_before_is_found_by_their_number():
+    upgrade()
+    make_shop()
+    malee, double, third = (make_customer(phone=f"+6681000000{number}") for number in range(3))
+    repair = make_repair(customer=malee)
+    owner = make_staff("owner")
+    db.session.add_all([Merge(kept=double, gone=third, staff=owner), Merge(kept=malee, gone=double, staff=owner)])
+    double.merged_at = third.merged_at = utcnow()
+    db.session.commit()
+    downgrade(revision="0007")
+    staff = current_app.test_client().be(owner)
+    for _ in range(2):
+        upgrade()
+        for typed in ("081 000 0001", "081 000 0002"):
+            assert [row.get_text() for row in staff.page(f"/repairs?q={typed}").all("#results li .code")] == [
+                repair.code
+            ]
+            assert len(staff.page(f"/customers?q={typed}").all("#results .rows a")) == 1
+        downgrade(revision="0007")
+    assert malee.search.count("+66810000001") == 1
 
 
 def test_the_migrations_are_one_numbered_line():

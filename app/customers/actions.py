@@ -4,6 +4,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from .. import found_by
 from ..activity import record
 from ..db import db
 from ..models import Customer, Staff
@@ -88,3 +89,4 @@ def take_number(customer: Customer, phone: str) -> None:
     for row, number in ((holder, f"moving:{holder.id}"), (customer, phone), (holder, old)):
         row.phone = number
         db.session.flush()
+    found_by.write_anew(customer)

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import select
 
+from .. import found_by
 from ..activity import record
 from ..activity.words import counted
 from ..db import db, utcnow
@@ -81,6 +82,7 @@ def merge(kept: Customer, gone: Customer, *, by: Staff, seen: str, **chosen: str
     fields = {field: [before[field], getattr(kept, field)] for field in FIELDS}
     made = Merge(kept=kept, gone=gone, staff=by, repairs=repairs, before=fields | {"own_phone": own_phone})
     db.session.add(made)
+    found_by.write_anew(kept)
     _note(Deed.CUSTOMERS_MERGED, made, by, counted(len(repairs), "repair went over"))
     db.session.commit()
     return made
@@ -129,6 +131,7 @@ def undo(made: Merge, *, by: Staff) -> list[str]:
     _give(kept, gone, by, "A merge of two customers was undone.", only=back)
     # What it remembered is nobody's business any more.
     made.undone_at, made.before = utcnow(), {}
+    found_by.write_anew(kept)
     _note(Deed.MERGE_UNDONE, made, by, counted(len(back), "repair went back"))
     db.session.commit()
     return left

@@ -1,7 +1,7 @@
 """Reads: whose a number is, the list, and one customer with all that the shop knows of them.
 
-Who was merged into somebody else is found by their number alone, and whoever finds them finds the one who was kept;
-who was erased is found by nobody.
+Who was merged into somebody else is found by their number alone, and whoever finds them finds the one who was kept:
+the number is among what that one is found by. Who was erased is found by nobody.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from flask import abort
 from sqlalchemy import Select, and_, case, func, or_, select, true
 from sqlalchemy.orm import joinedload
 
-from .. import auth, formats, rules, search
+from .. import auth, formats, found_by, rules, search
 from ..db import db
 from ..models import Customer, Merge, Repair
 from ..rules import Status
@@ -127,11 +127,7 @@ def repair_counts(kept: Customer, gone: Customer, branch_id: int | None) -> tupl
 
 def merges(customer: Customer) -> list[Merge]:
     """Who was merged into a customer, and into those, the newest first: all that still stands."""
-    tree = select(Merge.id, Merge.gone_id).where(Merge.kept_id == customer.id, Merge.undone_at.is_(None))
-    tree = tree.cte("tree", recursive=True)
-    deeper = select(Merge.id, Merge.gone_id).join(tree, Merge.kept_id == tree.c.gone_id)
-    tree = tree.union_all(deeper.where(Merge.undone_at.is_(None)))
-    query = select(Merge).where(Merge.id.in_(select(tree.c.id))).order_by(Merge.id.desc())
+    query = select(Merge).where(Merge.id.in_(select(found_by.merged_into(customer.id).c.id))).order_by(Merge.id.desc())
     query = query.options(joinedload(Merge.gone), joinedload(Merge.staff))
     return list(db.session.scalars(query))
 
@@ -174,8 +170,8 @@ class Listed:
     has_more: bool
 
 
-def listed(q: str, page: int, country: str) -> Listed:
-    """The customers who have every word, by name. country: where a number without + belongs."""
+def listed(q: str, page: int) -> Listed:
+    """The customers who have every word, by name."""
     query, _ = search.narrowed(_with_counts(), Customer, q)
     # One more than a page holds tells whether there is another page.
     query = query.order_by(Customer.search, Customer.id).limit(PAGE_SIZE + 1)
@@ -184,9 +180,6 @@ def listed(q: str, page: int, country: str) -> Listed:
         # A page that is not there any more, or never was.
         rows, page = db.session.execute(query).all(), 1
     shown = rows[:PAGE_SIZE]
-    if not shown and (kept_by_number := known(q, country)):
-        # The number of somebody who was merged goes on finding the one who was kept.
-        shown = db.session.execute(_with_counts().where(Customer.id == kept_by_number.id)).all()
     return Listed(shown, page, len(rows) > PAGE_SIZE)
 
 
