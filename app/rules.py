@@ -264,8 +264,13 @@ def may(role: Role, permission: str) -> bool:
 
 def demand(role: Role, permission: str) -> None:
     """Raises Forbidden, saying who may, unless the role has the permission."""
-    if not may(role, permission):
-        raise Forbidden(_ONLY[permission] % {"people": _people(PERMISSIONS[permission])})
+    if why := refusal(role, permission):
+        raise Forbidden(why)
+
+
+def refusal(role: Role, permission: str) -> str:
+    """Who may, in a sentence, where the role may not; else ""."""
+    return "" if may(role, permission) else _ONLY[permission] % {"people": _people(PERMISSIONS[permission])}
 
 
 def movers(old: Status, new: Status) -> frozenset[Role]:

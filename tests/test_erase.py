@@ -275,6 +275,20 @@ def test_nothing_more_is_done_with_whoever_was_erased(owner, xanthippe, page):
     assert owner.send(f"/customers/{xanthippe.id}/{page}").location == f"/customers/{xanthippe.id}"
 
 
+@pytest.mark.parametrize(("verb", "form"), [("revert", {}), ("updates", {"text": "Hello?"}), ("link", {})])
+def test_a_repair_of_whoever_was_erased_stays_closed_and_tells_nobody(owner, verb, form):
+    repair = make_repair(status="cancelled")
+    erase(owner, repair.customer)
+    url = f"/repairs/{repair.code}"
+    assert not owner.page(url).all(f'form[action="{url}/{verb}"]')
+    assert "Nothing more to do" in owner.page(url).one("#status").get_text()
+    token, events = repair.token, db.session.scalar(select(func.count()).select_from(Event))
+    page = owner.htmx(f"{url}/{verb}", form | {"version": repair.version}, 422)
+    assert "this repair stays closed" in page.one("[role=alert]").get_text()
+    assert (repair.status, repair.token) == ("cancelled", token)
+    assert db.session.scalar(select(func.count()).select_from(Event)) == events
+
+
 def test_the_number_of_whoever_was_erased_is_new_to_the_shop(owner, front_desk, xanthippe):
     erase(owner, xanthippe)
     for phone in (SECRETS["phone"], SECRETS["other phone"]):

@@ -327,6 +327,16 @@ def test_a_move_costs_as_many_statements_whoever_is_at_the_repair(owner, stateme
         assert len(statements) == 9, "\n".join(statements)
 
 
+def test_whoever_may_not_undo_reads_who_may(technician, front_desk, manager):
+    repair = make_repair()
+    said = "Only an owner or a manager may undo a move."
+    assert said not in words(technician.page(address(repair)).one("#status")), "there is nothing to undo yet"
+    technician.htmx(address(repair, "advance"), {"version": repair.version})
+    for client in (technician, front_desk):
+        assert said in words(client.page(address(repair)).one("#status"))
+    assert said not in words(manager.page(address(repair)).one("#status"))
+
+
 # --- two people at once -------------------------------------------------------------------------
 
 

@@ -176,6 +176,7 @@ def cancel(repair: Repair, *, by: Staff, version: int, reason: str, public: bool
 def revert(repair: Repair, *, by: Staff, version: int, reason: str) -> None:
     """Undoes the last move that still stands."""
     check_version(repair, version)
+    _demand_known(repair)
     moves = rules.standing_moves(repair.events)
     status, paused_from = rules.revert(moves)
     _record(repair, by, Kind.REVERTED, old=repair.status, new=status, text=reason)
@@ -235,6 +236,7 @@ def add_note(repair: Repair, text: str, *, by: Staff, version: int) -> None:
 def add_update(repair: Repair, text: str, *, by: Staff, version: int) -> None:
     """Tells the customer something."""
     check_version(repair, version)
+    _demand_known(repair)
     _record(repair, by, Kind.UPDATED, text=text, public=True)
     db.session.commit()
 
@@ -242,6 +244,7 @@ def add_update(repair: Repair, text: str, *, by: Staff, version: int) -> None:
 def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
     """Gives the repair a new tracking link; the old one is unknown from now on."""
     check_version(repair, version)
+    _demand_known(repair)
     repair.token = formats.new_token()
     _record(repair, by, Kind.LINK_REPLACED)
     db.session.commit()
@@ -292,6 +295,11 @@ def remove_photo(repair: Repair, photo_id: int, *, by: Staff, version: int) -> N
     db.session.commit()
     # Last: a row without its picture would be worse than a picture without its row.
     photos.remove(name)
+
+
+def _demand_known(repair: Repair) -> None:
+    if repair.customer.erased_at:
+        raise Refused(_("The customer was erased: this repair stays closed, and nobody reads about it any more."))
 
 
 def _photo_count(repair: Repair) -> int:

@@ -486,6 +486,7 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
         "progress": rules.progress(repair.stage, repair.paused_from and Status(repair.paused_from)),
         "next_step": step,
         "next_refusal": _next_refusal(role, repair.stage, step),
+        "undo_refusal": rules.refusal(role, "repairs.revert"),
         "jumps": [to for to in rules.later_steps(repair.stage)[1:] if role in rules.movers(repair.stage, to)],
         "may_pause": repair.stage in rules.PAUSABLE and me().may("repairs.pause"),
         "may_take": repair.technician_id is None and not repair.closed and role in rules.AT_THE_BENCH,
@@ -510,10 +511,10 @@ def _homeless_text(repair: Repair, form) -> str:
 
 def _next_refusal(role: Role, status: Status, step: Status | None) -> str:
     """Why the one big button is not this person's; "" when it is."""
+    if status == Status.WAITING_PARTS:
+        return rules.refusal(role, "repairs.resume")
     try:
-        if status == Status.WAITING_PARTS:
-            rules.demand(role, "repairs.resume")
-        elif step:
+        if step:
             rules.demand_mover(role, status, step)
     except rules.Forbidden as refusal:
         return str(refusal)
