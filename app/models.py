@@ -248,6 +248,11 @@ class Repair(db.Model):
         return Status(self.status)
 
     @property
+    def next_stage(self) -> Status | None:
+        """Where its one big button leads: the next step, or back to where it was paused; None for nowhere."""
+        return Status(self.paused_from) if self.paused_from else rules.next_step(self.stage)
+
+    @property
     def closed(self) -> bool:
         """Handed back or cancelled."""
         return self.status in rules.CLOSED

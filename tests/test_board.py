@@ -168,6 +168,23 @@ def test_one_sees_one_s_own_or_what_nobody_has_taken(technician):
         assert "who=mine" in chip["href"]
 
 
+def test_one_technician_s_repairs_are_seen_by_everybody(owner, front_desk, technician):
+    tim = make_staff("technician", name="Tim")
+    theirs = make_repair(technician_id=tim.id, status="testing")
+    make_repair(technician_id=technician.staff_id)
+    make_repair()
+    for client in (owner, front_desk):
+        option = next(o for o in client.page("/repairs").all("#technician option") if o.get_text() == "Tim")
+        page = client.page("/repairs", query_string={"technician": option["value"]})
+        assert codes(page) == [theirs.code]
+        assert (counts(page)["Open"], counts(page)["Received"]) == (1, 0)
+        assert page.one("#technician option[selected]").get_text() == "Tim"
+        assert page.one("#board .on a").get_text(strip=True) == "Tim"
+        assert page.one("#board .on a")["href"] == "/repairs"
+        for chip in page.all("nav.filters a"):
+            assert f"technician={tim.id}" in chip["href"]
+
+
 def test_what_nobody_has_touched_for_days_is_found(owner, clock):
     clock.set(MORNING)
     old = make_repair()
@@ -388,7 +405,19 @@ def test_junk_in_the_address_is_no_filter_and_never_a_fault(owner, url):
 
 def test_what_the_board_cannot_read_it_shows_as_if_unsaid(owner):
     repair = make_repair()
-    junk = ("page=x", "page=99", "branch=x", "sort=zzz", "show=zzz", "q=%00", "q=+", "who=zzz", "quiet=x", "grouped=x")
+    junk = (
+        "page=x",
+        "page=99",
+        "branch=x",
+        "sort=zzz",
+        "show=zzz",
+        "q=%00",
+        "q=+",
+        "who=zzz",
+        "quiet=x",
+        "grouped=x",
+        "technician=x",
+    )
     for query in junk:
         assert codes(owner.page(f"/repairs?{query}")) == [repair.code], query
 

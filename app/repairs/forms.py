@@ -229,6 +229,7 @@ class _BoardQuery(QueryForm):
     sort = StringField(default="")
     grouped = StringField(default="")
     branch = IntegerField()
+    technician = IntegerField()
     page = IntegerField(default=1)
 
 
@@ -247,7 +248,8 @@ class BoardFilter:
         self.sort: str = query.sort.data if query.sort.data in SORTS else SORTS[0]
         self.grouped: bool = query.grouped.data == "1"
         self.held_to = held_to
-        self.branch: int | None = held_to or (query.branch.data if 0 < (query.branch.data or 0) < 2**31 else None)
+        self.branch: int | None = held_to or _id(query.branch.data)
+        self.technician: int | None = _id(query.technician.data)
         self.page: int = min(max(query.page.data or 1, 1), LAST_PAGE)
 
     @classmethod
@@ -266,6 +268,7 @@ class BoardFilter:
             "grouped": int(self.grouped),
             # Whom a branch holds anyway need not say so: a saved view would open the old one when they change over.
             "branch": None if self.held_to else self.branch,
+            "technician": self.technician,
             "page": 1,
         } | changes
         if wanted["sort"] == SORTS[0]:
@@ -278,6 +281,10 @@ class BoardFilter:
     def text(self) -> str:
         """The query string itself, as a form carries it."""
         return urlencode(self.query(page=self.page))
+
+
+def _id(number: int | None) -> int | None:
+    return number if number and 0 < number < 2**31 else None
 
 
 def _days(written) -> int:

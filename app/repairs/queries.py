@@ -284,6 +284,8 @@ def narrowed(query: Select, wanted, now: datetime) -> Select:
         query = query.where(Repair.branch_id == wanted.branch)
     if wanted.who:
         query = query.where(Repair.technician_id == (auth.me().id if wanted.who == "mine" else None))
+    if wanted.technician:
+        query = query.where(Repair.technician_id == wanted.technician)
     if wanted.quiet:
         query = query.where(Repair.changed_at <= now - timedelta(days=wanted.quiet))
     return query

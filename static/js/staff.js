@@ -212,6 +212,9 @@
     if (!bar) return;
     bar.toggleAttribute("data-picked", ticked > 0);
     const words = bar.querySelector(".picked"), isOne = new Intl.PluralRules(document.documentElement.lang).select(ticked) === "one";
+    const leads = {};
+    for (const { dataset } of picked) if (dataset.next) leads[dataset.next] = (leads[dataset.next] ?? 0) + 1;
+    bar.querySelector(".leads").textContent = Object.entries(leads).map(([status, count]) => `${count} → ${status}`).join(", ");
     words.textContent = (isOne ? words.dataset.one : words.dataset.many).replace("#", ticked);
   }
   // What the last step did stands there until the next thing is done.

@@ -94,6 +94,22 @@ def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(cou
     page.wait_for_url("**/repairs/new")
 
 
+def test_the_bar_says_where_the_next_step_leads(counter, shop, violins):
+    page, (first, second, third) = counter("owner"), violins
+    page.goto(f"{shop.url}/repairs/{first}")
+    page.locator("#status form button").first.click()
+    page.locator("#status h2", has_text="Diagnosing").wait_for()
+    page.goto(f"{shop.url}/repairs?q=guarneri")
+    leads = page.locator("#bulk .leads")
+    for code, said in ((second, "1 → Diagnosing"), (third, "2 → Diagnosing")):
+        page.get_by_label(f"Select {code}").check()
+        assert leads.inner_text() == said
+    page.get_by_label(f"Select {first}").check()
+    assert {*leads.inner_text().split(", ")} == {"2 → Diagnosing", "1 → Repairing"}
+    page.get_by_label(f"Select {first}").uncheck()
+    assert leads.inner_text() == "2 → Diagnosing"
+
+
 def test_what_a_bulk_step_did_stays_in_sight_until_the_next_thing_is_done(counter, shop, violins):
     page, (first, second, third) = counter("owner"), violins
     page.clock.install()
