@@ -16,7 +16,7 @@ from babel.dates import format_date, format_skeleton, format_time, format_timede
 from babel.numbers import format_currency, format_decimal, get_currency_precision, get_territory_currencies
 from flask_babel import get_locale, lazy_gettext
 from flask_babel import gettext as _
-from phonenumbers import PhoneNumberFormat
+from phonenumbers import PhoneNumber, PhoneNumberFormat
 
 # --- phones -------------------------------------------------------------------------------------
 
@@ -27,17 +27,34 @@ def parse_phone(text: str, country: str) -> str:
     Takes what people write; country (ISO 3166, two letters) is where a number without + belongs.
     Raises ValueError with a sentence for the person who typed it.
     """
-    # Most of the world dials 00 for +, and people write it so in countries too that dial something else.
-    for written in (text, re.sub(r"^\s*00", "+", text)):
+    readings = _readings(text, country)
+    sure = [number for number in readings if phonenumbers.is_valid_number(number)]
+    if len(sure) > 1 and sure[1].country_code == phonenumbers.country_code_for_region(country):
+        # A few countries have numbers of their own that begin with 00.
+        one, other = (phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL) for number in sure)
+        raise ValueError(_("This may be %(one)s or %(other)s: write it as one of these.", one=one, other=other))
+    if found := sure or readings:
+        return phonenumbers.format_number(found[0], PhoneNumberFormat.E164)
+    if len(re.sub(r"\D", "", text)) < 3:
+        raise ValueError(_("This is not a phone number."))
+    raise ValueError(_("This phone number has too few or too many digits. Start with + for another country."))
+
+
+def _readings(text: str, country: str) -> list[PhoneNumber]:
+    """The numbers that a text may mean there and that have as many digits as they need, the likeliest first."""
+    figures = "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
+    # Most of the world dials 00 for +, and people write it so in countries too that dial something else. Taken for what
+    # is dialled there, it is often somebody else's number: in Thailand 0091 is 009, and then a 1.
+    readings = []
+    for written in dict.fromkeys((re.sub(r"^[^\d+＋]*00", "+", figures), figures)):
         try:
             number = phonenumbers.parse(written, country)
         except phonenumbers.NumberParseException:
             continue
-        if phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE:
-            return phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    if len(re.sub(r"\D", "", text)) < 3:
-        raise ValueError(_("This is not a phone number."))
-    raise ValueError(_("This phone number has too few or too many digits. Start with + for another country."))
+        is_whole = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE
+        if is_whole and number not in readings:
+            readings.append(number)
+    return readings
 
 
 @lru_cache(4096)

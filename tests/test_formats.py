@@ -1,10 +1,13 @@
 """How things are written, and what people type."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
+import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from app import formats
 
@@ -39,6 +42,81 @@ def at(text: str) -> datetime:
 )
 def test_a_phone_number_is_understood_however_it_is_typed(typed, country, phone):
     assert formats.parse_phone(typed, country) == phone
+
+
+# In these one dials something else than 00, or something more.
+AWKWARD = ["AU", "BR", "CO", "HK", "ID", "JP", "KH", "KR", "MN", "NG", "SG", "TH", "TJ", "TW", "TZ", "UG", "US"]
+
+
+@pytest.mark.parametrize("country", AWKWARD)
+@pytest.mark.parametrize(
+    ("typed", "phone"),
+    [
+        ("0086 138 0013 8000", "+8613800138000"),
+        ("0049 1511 2345678", "+4915112345678"),
+        ("0091 98765 43210", "+919876543210"),
+        ("(0091) 81234 56789", "+918123456789"),
+        ("๐๐๓๓ 6 12 34 56 78", "+33612345678"),
+        # Given to nobody, for films and examples.
+        ("0044 7700 900123", "+447700900123"),
+    ],
+)
+def test_a_foreign_number_with_00_is_understood_whatever_is_dialled_there(typed, phone, country):
+    assert formats.parse_phone(typed, country) == phone
+
+
+def understood(typed, country):
+    """The number, or why it is refused."""
+    try:
+        return formats.parse_phone(typed, country)
+    except ValueError as refusal:
+        return str(refusal)
+
+
+def test_no_number_is_taken_for_another():
+    """Every country's numbers, typed as at home and from abroad; and those of all the others, typed with 00."""
+    kinds = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+    numbers = {
+        region: [found for kind in kinds if (found := phonenumbers.example_number_for_type(region, kind))]
+        for region in phonenumbers.SUPPORTED_REGIONS
+    }
+    for region, own in numbers.items():
+        for number in own:
+            phone = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+            national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+            for typed in (national, re.sub(r"\D", "", national), phone, phone.replace("+", "00")):
+                assert formats.parse_phone(typed, region) == phone, (typed, region)
+    one_each = {own[0].country_code: own[0] for own in numbers.values() if own}
+    mobiles = [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in one_each.values()]
+    for place, country in enumerate(AWKWARD):
+        # A quarter of them for each country, which takes a quarter of the time.
+        for phone in mobiles[place % 4 :: 4]:
+            answer = understood(phone.replace("+", "00"), country)
+            assert answer == phone or "write it as one of these" in answer, (phone, country)
+
+
+@pytest.mark.parametrize(
+    ("typed", "country", "phone"),
+    [
+        ("001 49 1511 2345678", "TH", "+4915112345678"),
+        ("0011 49 1511 2345678", "AU", "+4915112345678"),
+        ("010 49 1511 2345678", "JP", "+4915112345678"),
+        ("009 49 1511 2345678", "NG", "+4915112345678"),
+        ("002 49 1511 2345678", "KR", "+4915112345678"),
+        ("011 49 1511 2345678", "US", "+4915112345678"),
+        # Numbers of the country itself, some of which begin with 00.
+        ("0077 75 12", "JP", "+8100777512"),
+        ("00 123 4567", "TJ", "+992001234567"),
+        ("07700 900123", "GB", "+447700900123"),
+    ],
+)
+def test_what_is_dialled_in_a_country_is_understood_there(typed, country, phone):
+    assert formats.parse_phone(typed, country) == phone
+
+
+def test_a_number_that_may_be_two_is_refused_and_both_are_named():
+    with pytest.raises(ValueError, match=r"^This may be \+66 81 234 5678 or \+81 0066812345678: "):
+        formats.parse_phone("0066 81 234 5678", "JP")
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "abc", "+", "-", "ask Anna", "9" * 300, "081 234\x00", "💡"])
