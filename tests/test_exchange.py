@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zlib
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, time, timedelta
@@ -337,6 +338,51 @@ def test_a_status_is_known_by_what_the_reader_calls_it_too(monkeypatch):
         reading.status("Abholbereit")
 
 
+AMOUNTS = [
+    ("1,200.50", 120050),
+    ("49,- €", 4900),
+    ("49.-", 4900),
+    ("49.–", 4900),
+    ("49,--", 4900),
+    ("CHF 80.-", 8000),
+    ("Fr. 1’200.—", 120000),
+    ("1.200,- EUR", 120000),
+    ("1\u202f200,50 €", 120050),
+    ("50 kr.", 5000),
+    ("Rs.500", 50000),
+    ("S/. 50", 5000),
+    ("49.90 (incl. VAT)", 4990),
+    ("", None),
+    ("-", None),
+    ("–", None),
+]
+
+
+@pytest.mark.parametrize(("written", "minor"), AMOUNTS)
+def test_a_price_is_read_as_people_write_it(written, minor):
+    assert reading.amount(written, "CHF") == minor
+
+
+@pytest.mark.parametrize("written", ["-5", "−5,00 €", "– 5.00", "€ -5", "EUR-5", "(49.90)", "CHF (49.-)"])
+def test_a_price_below_nothing_is_refused(written):
+    with pytest.raises(ValueError, match=r"^The estimate is less than nothing\.$"):
+        reading.amount(written, "CHF")
+
+
+@pytest.mark.parametrize(
+    "written", ["80-100", "80–100 €", "80 € - 100 €", "80.- – 100.-", "80/100", "80 to 100", "49€90", "49 (19 %)"]
+)
+def test_of_two_prices_one_is_asked_for(written):
+    with pytest.raises(ValueError, match=rf"^“{re.escape(written)}” is more than one amount"):
+        reading.amount(written, "CHF")
+
+
+@pytest.mark.parametrize("written", ["cheap", ".50", "49.00-", "5-", "-.-"])
+def test_what_is_no_price_is_refused_with_a_sentence(written):
+    with pytest.raises(ValueError, match=r"^Write the amount in figures"):
+        reading.amount(written, "CHF")
+
+
 # --- the dry run --------------------------------------------------------------------------------
 
 
@@ -522,6 +568,23 @@ def test_customers_alone_sent_twice_are_said_to_be_here(owner):
     again = go_on(owner, page, 409)
     assert again.one("[role=alert]").get_text() == "Nothing new to import: all of it is here already."
     assert everything() == before
+
+
+def test_a_price_as_germans_write_it_comes_in_and_a_range_does_not(owner):
+    page = check(
+        owner,
+        "Name,Phone,Item,Problem,Estimate\n"
+        'Ana,081 000 0001,Violin,Buzzes,"49,- €"\n'
+        "Bo,081 000 0002,Violin,Buzzes,80-100\n"
+        "Cy,081 000 0003,Violin,Buzzes,-5\n",
+    )
+    assert fates(page) == {
+        2: "Taken in as Received, estimate THB49.00; new customer",
+        3: "Refused. “80-100” is more than one amount. Write one.",
+        4: "Refused. The estimate is less than nothing.",
+    }
+    go_on(owner, page)
+    assert db.session.scalar(select(Repair.estimate)) == 4900
 
 
 @pytest.mark.parametrize("column", ["Received", "Promised"])

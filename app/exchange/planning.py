@@ -246,7 +246,8 @@ class _Planner:
         says += [technician.name] if technician else []
         says += [_("unassigned, because nobody there is called “%(name)s”", name=unknown)] if unknown else []
         received, promised = self._received(cells["received"]), self._promised(cells["promised"])
-        estimate, country, zone = self._estimate(cells["estimate"]), self.shop.country, self.shop.timezone
+        estimate = reading.amount(cells["estimate"], self.shop.currency)
+        country, zone = self.shop.country, self.shop.timezone
         # As it was understood: whoever meant 4 March sees that the third of April was read.
         if received:
             says.append(_("received %(date)s", date=formats.local_date(received, zone, country)))
@@ -302,13 +303,6 @@ class _Planner:
         if at > self.now + timedelta(days=5 * 366):
             raise ValueError(_("The promise is more than five years ahead."))
         return at
-
-    def _estimate(self, written: str) -> int | None:
-        if not written:
-            return None
-        if "-" in written:
-            raise ValueError(_("The estimate is less than nothing."))
-        return formats.parse_money(re.sub(r"[^\d.,' ]", "", written).strip(), self.shop.currency)
 
 
 def parts(values: set[str], size: int = 500) -> list[list[str]]:

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from .. import language
-from ..formats import fold, number
+from ..formats import fold, number, parse_money
 from ..rules import CLOSED, Status
 from .writing import CUT, SIGNS
 
@@ -295,6 +295,28 @@ def _time(written: str, otherwise: time) -> time:
             raise ValueError(written)
         hour = hour % 12 + (12 if match[3].lower() == "p" else 0)
     return time(hour, int(match[2]))
+
+
+_DASHES = "-\u2010\u2011\u2012–—\u2015−－"
+# With what people write around an amount: a currency, and a dash instead of the cents. "Fr. 80.-", "49,- €", "50 kr."
+_AMOUNT = re.compile(r"((?:[^\W\d]/?\.|[^\d.,])*)(\d(?:[\d\s.,'’]*\d)?)(\D*)")
+
+
+def amount(written: str, currency: str) -> int | None:
+    """A price in minor units; None where nothing is said, or a dash."""
+    if not written.strip(f" {_DASHES}"):
+        return None
+    if not (match := _AMOUNT.fullmatch(written)):
+        if re.search(r"\d\D+\d", written):
+            raise ValueError(_("“%(written)s” is more than one amount. Write one.", written=written[:40]))
+        return parse_money(written, currency)
+    before, figures, after = match.groups()
+    if before.count("(") > before.count(")") or not {*before}.isdisjoint(_DASHES):
+        raise ValueError(_("The estimate is less than nothing."))
+    if after.strip().startswith((*_DASHES,)):
+        # Some programs write a minus behind the figures: what is meant is not guessed.
+        return parse_money(written, currency)
+    return parse_money(figures.replace("’", "'"), currency)
 
 
 def _bare(heading: str) -> str:
