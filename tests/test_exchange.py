@@ -6,6 +6,7 @@ import re
 import zlib
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, time, timedelta
+from hashlib import sha256
 
 import pytest
 from flask_babel import force_locale, gettext
@@ -513,7 +514,8 @@ def test_the_same_list_uploaded_once_more_makes_nothing_twice(owner, narin):
     # This time as a file, whose lines end otherwise.
     page = check(owner, "", file=(io.BytesIO(LIST.encode()), "x.csv"))
     shown = fates(page)
-    assert {shown[line] for line in (2, 3, 5)} == {"Refused. This row was imported before."}
+    assert shown[2] == "Refused. Imported before as TH-MN-R0001."
+    assert {shown[line] for line in (3, 5)} == {"Refused. This row was imported before."}
     assert shown[4] == "known customer"
     assert "nothing to import" in page.text
     assert everything() == before
@@ -536,7 +538,7 @@ def test_a_list_that_is_mended_brings_only_what_was_mended(owner, narin):
     mended = [lines[0], *reversed(lines[1:]), "Ana,081 000 0001,,Kettle,Leaks"]
     before = everything()
     shown = fates(check(owner, "\n".join(mended)))
-    assert sum("imported before" in fate for fate in shown.values()) == 3, shown
+    assert sum("mported before" in fate for fate in shown.values()) == 3, shown
     assert everything() == before
 
 
@@ -559,6 +561,90 @@ def test_what_was_handed_back_may_come_again(owner):
             repair.status = "delivered"
         db.session.commit()
     assert db.session.scalar(select(func.count()).select_from(Repair)) == 3
+
+
+TICKETS = "Ticket,Name,Phone,Device,Fault,Status\n"
+
+
+def test_a_ticket_that_comes_again_in_another_state_makes_no_second_repair(owner):
+    go_on(owner, check(owner, TICKETS + "T-881,Ana,081 000 0001,Violin,Buzzes,Diagnosis\n"))
+    before = everything()
+    # The next day's list of the other program: moved on, in other words, a phone number written otherwise.
+    for status, said in [
+        ("Ready", "Imported before as TH-MN-R0001, which is “Diagnosing” now: move it there."),
+        ("Delivered", "Imported before as TH-MN-R0001, which is “Diagnosing” now: move it there."),
+        ("Diagnosing", "Imported before as TH-MN-R0001."),
+        ("", "Imported before as TH-MN-R0001."),
+    ]:
+        page = check(owner, TICKETS + f" t-881 ,Ana,+66 81 000 0001,Violin,Buzzes and hums,{status}\n")
+        assert fates(page) == {2: f"Refused. {said}"}
+        assert "nothing to import" in page.text
+    assert everything() == before
+
+
+def test_the_same_code_at_another_customers_or_branch_is_another_ticket(owner):
+    row = "881,{},Violin,Buzzes,\n"
+    go_on(owner, check(owner, TICKETS + row.format("Ana,081 000 0001")))
+    others = TICKETS + row.format("Bo,081 000 0002") + "882,Ana,081 000 0001,Violin,Buzzes,\n"
+    assert all(fate.startswith("Taken in") for fate in fates(check(owner, others)).values())
+    assert fates(check(owner, TICKETS + row.format("Ana,081 000 0001"), branch=branch("RV").id))[2].startswith("Taken")
+    # A row that names its branch goes there, and is known there, whatever is chosen for the others.
+    named = "Ticket,Name,Phone,Device,Fault,Branch\n883,Ana,081 000 0001,Viola,Hums,{}\n"
+    go_on(owner, check(owner, named.format("RV")))
+    for name, chosen in (("Riverside", "MN"), ("", "RV")):
+        again = fates(check(owner, named.format(name), branch=branch(chosen).id))
+        assert again == {2: "Refused. Imported before as TH-RV-R0001."}
+
+
+def test_of_two_rows_with_one_code_the_second_is_refused_if_the_first_comes_in(owner):
+    page = check(
+        owner,
+        TICKETS
+        + "T-1,Ana,081 000 0001,Violin,Buzzes,\n"
+        + "t-1,Ana,081 000 0001,Bow,Bent,\n"
+        + "T-2,Ana,081 000 0001,Viola,,\n"
+        + "T-2,Ana,081 000 0001,Viola,Hums,\n"
+        # No codes: a dash, and the numbers of two rows that bring a customer alone.
+        + "-,Ana,081 000 0001,Cello,Growls,\n"
+        + "-,Ana,081 000 0001,Cello,Growls,\n"
+        + "7,Bo,081 000 0002,,,\n"
+        + "7,Bo,081 000 0002,,,\n",
+    )
+    shown = fates(page)
+    assert shown[3] == "Refused. Line 2 has this code too: each repair needs one of its own."
+    assert shown[4] == "Refused. The problem is missing: what is wrong with it?"
+    assert all(shown[line].startswith("Taken in") for line in (2, 5, 6, 7))
+    assert shown[9].startswith("known customer")
+    go_on(owner, page)
+    assert db.session.scalar(select(func.count()).select_from(Repair)) == 4
+
+
+def test_a_ticket_that_was_handed_back_may_come_again(owner):
+    row = TICKETS + "T-881,Ana,081 000 0001,Violin,Buzzes,{}\n"
+    for visit, status in enumerate(("Diagnosing", "Testing", "Ready")):
+        page = check(owner, row.format(status))
+        assert ("the same was here before" in fates(page)[2]) == (visit > 0)
+        go_on(owner, page)
+        assert fates(check(owner, row.format("")))[2] == f"Refused. Imported before as TH-MN-R000{visit + 1}."
+        for repair in db.session.scalars(select(Repair)):
+            repair.status = "delivered"
+        db.session.commit()
+
+
+def test_what_was_imported_before_codes_were_minded_is_known_by_its_row(owner):
+    text = TICKETS + "T-881,Ana,081 000 0001,Violin,Buzzes,Testing\n"
+    go_on(owner, check(owner, text))
+    listed = reading.read(text)
+    cells = tuple(listed.cells(listed.rows[0][1]).values())
+    repair = db.session.scalars(select(Repair)).one()
+    repair.intake_key = sha256(repr((branch("MN").id, cells, 0)).encode()).hexdigest()[:32]
+    db.session.commit()
+    assert fates(check(owner, text)) == {2: "Refused. Imported before as TH-MN-R0001."}
+    repair.status = "delivered"
+    db.session.commit()
+    assert "the same was here before: TH-MN-R0001" in fates(check(owner, text))[2]
+    go_on(owner, check(owner, text))
+    assert fates(check(owner, text)) == {2: "Refused. Imported before as TH-MN-R0002."}
 
 
 def test_customers_alone_sent_twice_are_said_to_be_here(owner):

@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 
 from flask_babel import force_locale
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from .. import formats
 from ..customers.queries import by_phone, seen_among
@@ -91,16 +91,20 @@ class _Planner:
         self.branches: list[Branch] = branches()
         self.branch = next(branch for branch in self.branches if branch.id == branch_id)
         self.people: list[Staff] = technicians()
-        cells = [listed.cells(row) for _line, row in listed.rows]
-        self.customers = self._known({number for each in cells if (number := self._number(each))})
+        cells = {line: listed.cells(row) for line, row in listed.rows}
+        phones = {line: self._number(each) for line, each in cells.items()}
+        self.customers = self._known({number for number in phones.values() if number})
         self.seen = seen_among(row.id for row in self.customers.values() if row)
-        self.codes = self._codes({each["code"].upper() for each in cells if each["code"]})
-        # What each line brought in before that is closed by now: its code.
+        self.codes = self._codes({each["code"].upper() for each in cells.values() if each["code"]})
+        self.tickets = {line: ticket for line, each in cells.items() if (ticket := self._ticket(each, phones[line]))}
+        # What each line's repair is taken in by; what it brought in before that is open, and what is closed by now.
+        self.keys: dict[int, str] = {}
+        self.done: dict[int, Row] = {}
         self.before: dict[int, str] = {}
-        self.keys = self._keys()
-        self.done = self._done(set(self.keys.values()))
-        # Those whom an earlier row of this list brings: {phone: (name, email, line)}.
+        self._look_back(cells)
+        # Whom and what an earlier row of this list brings: {phone: (name, email, line)}, {key: line}.
         self.brought: dict[str, tuple[str, str, int]] = {}
+        self.taken: dict[str, int] = {}
 
     def _number(self, cells) -> str:
         try:
@@ -122,40 +126,52 @@ class _Planner:
         query = select(Repair.code)
         return {code for part in parts(codes) for code in db.session.scalars(query.where(Repair.code.in_(part)))}
 
-    def _keys(self) -> dict[int, str]:
-        """What each line's repair is taken in by: the same for the same row, so that it is taken in once.
+    def _ticket(self, cells: dict[str, str], phone: str) -> tuple[int, tuple[str, str]] | None:
+        """The branch of a repair that has another program's code, and that code with the number of whose it is."""
+        code = formats.fold(formats.clean_line(cells["code"]))
+        if not phone or not re.search(r"\w", code) or not (cells["item"] or cells["problem"]):
+            return None
+        try:
+            return self._branch(cells["branch"]).id, (code, phone)
+        except ValueError:
+            return None
 
-        A list that is sent again with a few rows mended brings these alone. What was handed back may come again.
+    def _look_back(self, cells: dict[int, dict[str, str]]) -> None:
+        """Finds what each line's repair is taken in by, so that it is taken in once, and what was before.
+
+        That is its ticket: while a shop changes programs, the same one comes on several days, in other words. What has
+        no code is known by its row; so is what came in before tickets were minded. A list that is sent again with a few
+        rows mended brings these alone. What was handed back may come again.
         """
-        rows, alike = {}, Counter()
-        for line, row in self.listed.rows:
+        sought, alike = {}, Counter()
+        for line, each in cells.items():
             # A browser ends pasted lines in a way of its own.
-            cells = tuple(cell.replace("\r\n", "\n") for cell in self.listed.cells(row).values())
+            row = tuple(cell.replace("\r\n", "\n") for cell in each.values())
             # Two rows that are alike are two things.
-            rows[line] = (cells, alike[cells])
-            alike[cells] += 1
-        keys = {line: self._key(*row) for line, row in rows.items()}
-        while closed := self._closed({*keys.values()}):
-            for line, key in [*keys.items()]:
-                if key in closed:
-                    cells, number = rows[line]
-                    rows[line] = (cells, number + alike[cells])
-                    keys[line], self.before[line] = self._key(*rows[line]), closed[key]
-        return keys
+            sought[line, "row"] = (self.branch.id, row, alike[row])
+            alike[row] += 1
+            if line in self.tickets:
+                sought[line, "ticket"] = (*self.tickets[line], 0)
+        keys = {place: _key(*what) for place, what in sought.items()}
+        found = self._taken_in({*keys.values()})
+        while closed := [place for place, key in keys.items() if key in found and found[key].status in CLOSED]:
+            for place in closed:
+                branch_id, what, number = sought[place]
+                self.before[place[0]] = found[keys[place]].code
+                sought[place] = (branch_id, what, number + alike.get(what, 1))
+                keys[place] = _key(*sought[place])
+            found |= self._taken_in({keys[place] for place in closed})
+        for (line, _kind), key in keys.items():
+            # A ticket's comes after its row's, and stays.
+            self.keys[line] = key
+            if key in found:
+                self.done[line] = found[key]
 
-    def _key(self, cells: tuple[str, ...], number: int) -> str:
-        # The branch too: whoever chose a wrong one imports the list once more, into the right one.
-        return hashlib.sha256(repr((self.branch.id, cells, number)).encode()).hexdigest()[:32]
-
-    def _closed(self, keys: set[str]) -> dict[str, str]:
-        """The codes of repairs that were taken in by these keys, and are closed."""
-        query = select(Repair.intake_key, Repair.code).where(Repair.status.in_(CLOSED))
+    def _taken_in(self, keys: set[str]) -> dict[str, Row]:
+        """The codes and statuses of the repairs that were taken in by these keys."""
+        query = select(Repair.intake_key, Repair.code, Repair.status)
         pages = (db.session.execute(query.where(Repair.intake_key.in_(part))) for part in parts(keys))
-        return {key: code for page in pages for key, code in page}
-
-    def _done(self, keys: set[str]) -> set[str]:
-        query = select(Repair.intake_key)
-        return {key for part in parts(keys) for key in db.session.scalars(query.where(Repair.intake_key.in_(part)))}
+        return {row.intake_key: row for page in pages for row in page}
 
     def fate(self, line: int, row: list[str]) -> Fate:
         """One row's."""
@@ -168,8 +184,8 @@ class _Planner:
             return Fate(line, "refused", "", who, cells["phone"][:40], item, None, why=str(problem), done=done)
 
     def _good(self, line: int, cells: dict[str, str]) -> Fate:
-        if self.keys[line] in self.done:
-            raise _Done(_("This row was imported before."))
+        if line in self.done:
+            raise _Done(self._said_of(line, cells["status"]))
         texts = {name: formats.clean_line(cells[name]) for name in ("name", "email", "item", "serial", "accessories")}
         texts |= {name: formats.clean_text(cells[name]) for name in ("problem", "note")}
         for name, most in _LONGEST.items():
@@ -184,11 +200,30 @@ class _Planner:
             repair["key"] = self.keys[line]
             if line in self.before:
                 says.append(_("the same was here before: %(code)s", code=self.before[line]))
+            if other := self.taken.get(self.keys[line]):
+                raise ValueError(_("Line %(line)s has this code too: each repair needs one of its own.", line=other))
         customer, name, about = self._customer(line, phone, texts["name"], texts["email"])
+        if repair:
+            self.taken[self.keys[line]] = line
         kind, status = ("repair", repair["status"]) if repair else ("customer", None)
         values = {"phone": phone, "name": texts["name"], "email": texts["email"], "repair": repair}
         remarks = (*says, about) if about else (*says,)
         return Fate(line, kind, customer, name, phone, texts["item"], status, remarks, values=values)
+
+    def _said_of(self, line: int, listed: str) -> str:
+        """Of a repair that was brought in before and is open: which it is, and whether the list has it elsewhere."""
+        if line not in self.tickets:
+            return _("This row was imported before.")
+        code, status = self.done[line].code, Status(self.done[line].status)
+        try:
+            is_there = not listed or reading.status(listed) == status
+        except ValueError:
+            is_there = False
+        if is_there:
+            return _("Imported before as %(code)s.", code=code)
+        return _(
+            "Imported before as %(code)s, which is “%(status)s” now: move it there.", code=code, status=status.label
+        )
 
     def _phone(self, written: str) -> str:
         if not written:
@@ -303,6 +338,11 @@ class _Planner:
         if at > self.now + timedelta(days=5 * 366):
             raise ValueError(_("The promise is more than five years ahead."))
         return at
+
+
+def _key(branch_id: int, what: tuple[str, ...], number: int) -> str:
+    # The branch too: whoever chose a wrong one imports the list once more, into the right one.
+    return hashlib.sha256(repr((branch_id, what, number)).encode()).hexdigest()[:32]
 
 
 def parts(values: set[str], size: int = 500) -> list[list[str]]:
