@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import sqlite3
 import threading
@@ -81,6 +82,7 @@ def test_a_sound_installation_has_nothing_against_it(look):
     said = look()
     assert states(said) == {"ok"}, said
     assert {"Packages", "Data folder", "Secret key", "Database", "Tables", "Photos", "Clock"} <= {*said}
+    assert said["Python"] == [("ok", platform.python_version())]
 
 
 def test_each_finding_is_a_line_that_begins_with_its_state(installation, runner):
