@@ -480,9 +480,9 @@ def show_out(said):
 
 
 def setup_code() -> str:
-    """The code that proves, before there is an owner, that one can read the server's output.
+    """The code that proves, before the shop is set up, that one can read the server's output.
 
-    It comes from the secret key, so it needs no keeping, and ends when an owner exists.
+    It comes from the secret key, so it needs no keeping, and stays the same; once the shop is set up nothing takes it.
     """
     key = current_app.config["SECRET_KEY"].encode()
     letters = hmac.new(key, b"setup", "sha256").hexdigest()[:12].upper()
@@ -494,6 +494,6 @@ def is_setup_code(text: str) -> bool:
     return hmac.compare_digest(re.sub(r"[^0-9A-F]", "", text.upper()), setup_code().replace("-", ""))
 
 
-def owner_exists() -> bool:
+def is_set_up() -> bool:
     """Whether the shop has been set up."""
     return db.session.scalar(select(func.count()).select_from(Shop)) > 0

@@ -51,7 +51,7 @@ def serve():
     host, port = current_app.config["HOST"], current_app.config["PORT"]
     _check_port(host, port)
     click.echo(f"\n  Readylight is at {_address(port)}")
-    if not auth.owner_exists():
+    if not auth.is_set_up():
         click.echo(f"  Set up your shop: {_address(port)}/setup?code={auth.setup_code()}")
     click.echo("  Stop it with Ctrl-C.\n")
     sys.stdout.flush()

@@ -18,7 +18,7 @@ def open_shop(form: SetupForm) -> Staff:
     # "Same as phone" is what an empty WhatsApp number means here; the settings can empty it again.
     details["whatsapp"] = details["whatsapp"] or details["phone"]
     password_hash = passwords.hash_password(form.password.data)
-    if auth.owner_exists():
+    if auth.is_set_up():
         abort(404)
     branch = Branch(name=form.branch_name.data, code=form.branch_code.data)
     owner = Staff(

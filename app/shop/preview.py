@@ -51,7 +51,7 @@ def view(shop: Shop, branch: Branch, typed: dict, state: str, now: datetime) -> 
 
 
 def _events(status: Status, promise: datetime, now: datetime) -> list[SimpleNamespace]:
-    """How the repair came to where it stands, a few hours from step to step, until two hours ago."""
+    """How the repair came to where it stands, a few hours from step to step, until seven hours ago."""
     path = [*rules.PATH[: rules.PATH.index(status) + 1]] if status in rules.PATH else [*rules.PATH[:3], status]
     at = now - timedelta(hours=5 * len(path) + 2)
     events = [_event(at, Kind.RECEIVED)]

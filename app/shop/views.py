@@ -57,7 +57,7 @@ def robots():
 @limiter.limit("20 per hour", key_func=visitor, methods=["POST"], deduct_when=lambda answer: answer.status_code == 403)
 def setup():
     """First run: the shop, its first branch, its owner. Gone once there is an owner."""
-    if auth.owner_exists():
+    if auth.is_set_up():
         abort(404)
     form = SetupForm()
     form.offer_choices()
