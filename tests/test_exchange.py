@@ -601,22 +601,24 @@ def test_of_two_rows_with_one_code_the_second_is_refused_if_the_first_comes_in(o
         owner,
         TICKETS
         + "T-1,Ana,081 000 0001,Violin,Buzzes,\n"
-        + "t-1,Ana,081 000 0001,Bow,Bent,\n"
+        + "t-1,Ana,081 000 0001,violin,Bent,\n"
         + "T-2,Ana,081 000 0001,Viola,,\n"
         + "T-2,Ana,081 000 0001,Viola,Hums,\n"
         # No codes: a dash, and the numbers of two rows that bring a customer alone.
         + "-,Ana,081 000 0001,Cello,Growls,\n"
         + "-,Ana,081 000 0001,Cello,Growls,\n"
         + "7,Bo,081 000 0002,,,\n"
-        + "7,Bo,081 000 0002,,,\n",
+        + "7,Bo,081 000 0002,,,\n"
+        # All that somebody left has one code.
+        + "T-1,Ana,081 000 0001,Bow,Bent,\n",
     )
     shown = fates(page)
     assert shown[3] == "Refused. Line 2 has this code too: each repair needs one of its own."
     assert shown[4] == "Refused. The problem is missing: what is wrong with it?"
-    assert all(shown[line].startswith("Taken in") for line in (2, 5, 6, 7))
+    assert all(shown[line].startswith("Taken in") for line in (2, 5, 6, 7, 10))
     assert shown[9].startswith("known customer")
     go_on(owner, page)
-    assert db.session.scalar(select(func.count()).select_from(Repair)) == 4
+    assert db.session.scalar(select(func.count()).select_from(Repair)) == 5
 
 
 def test_a_ticket_that_was_handed_back_may_come_again(owner):

@@ -126,13 +126,17 @@ class _Planner:
         query = select(Repair.code)
         return {code for part in parts(codes) for code in db.session.scalars(query.where(Repair.code.in_(part)))}
 
-    def _ticket(self, cells: dict[str, str], phone: str) -> tuple[int, tuple[str, str]] | None:
-        """The branch of a repair that has another program's code, and that code with the number of whose it is."""
+    def _ticket(self, cells: dict[str, str], phone: str) -> tuple[int, tuple[str, str, str]] | None:
+        """The branch of a repair that has another program's code; and the code, the number of whose it is, the item.
+
+        The item, because in some programs all that somebody left has one code.
+        """
         code = formats.fold(formats.clean_line(cells["code"]))
         if not phone or not re.search(r"\w", code) or not (cells["item"] or cells["problem"]):
             return None
         try:
-            return self._branch(cells["branch"]).id, (code, phone)
+            item = formats.fold(formats.clean_line(cells["item"]))
+            return self._branch(cells["branch"]).id, (code, phone, item)
         except ValueError:
             return None
 
