@@ -18,7 +18,8 @@ from .db import db
 from .models import Branch, Repair, Shop, contact, get_shop, tracking_url
 from .repairs.queries import get_repair
 from .rules import Deed
-from .web import Form, choices, now
+from .seen import Changed, SharedForm, demand_unchanged
+from .web import choices, now
 
 bp = Blueprint("printing", __name__)
 
@@ -65,7 +66,9 @@ def _field(label: str, papers: tuple[Paper, ...]) -> RadioField:
     return RadioField(label, [one_of], choices=offered, validate_choice=False)
 
 
-class PaperForm(Form):
+class PaperForm(SharedForm):
+    KEEPS = ("receipt_paper", "label_paper", "terms")
+
     receipt_paper = _field(lazy_gettext("Receipts are printed on"), RECEIPTS)
     label_paper = _field(lazy_gettext("Labels are printed on"), LABELS)
     terms = TextAreaField(
@@ -92,8 +95,10 @@ def counter_url(shop: Shop, repair: Repair) -> str:
 # --- actions ------------------------------------------------------------------------------------
 
 
-def save_papers(shop: Shop, details: dict) -> None:
-    """Changes what the shop prints on and below, and commits."""
+def save_papers(shop: Shop, details: dict, seen: str) -> None:
+    """Changes what the shop prints on and below, and commits. Raises Changed. seen: the form's own."""
+    db.session.refresh(shop, with_for_update={"key_share": True})
+    demand_unchanged(shop, details, seen)
     changed = [name for name, value in details.items() if getattr(shop, name) != value]
     for name in changed:
         setattr(shop, name, details[name])
@@ -129,12 +134,16 @@ def settings():
     """What the shop prints on, and its terms."""
     auth.demand("settings")
     shop = get_shop()
-    form = PaperForm(obj=shop)
+    form = PaperForm(shop)
     if request.method == "POST" and form.validate():
-        save_papers(shop, {name: form[name].data for name in ("receipt_paper", "label_paper", "terms")})
-        flash(_("Paper saved."))
-        return redirect(url_for(".settings"), 303)
-    return render_template("printing/settings.html", form=form, papers=PAPERS), 422 if form.errors else 200
+        try:
+            save_papers(shop, {name: form[name].data for name in PaperForm.KEEPS}, form.seen.data)
+        except Changed as changed:
+            form.show_saved(changed)
+        else:
+            flash(_("Paper saved."))
+            return redirect(url_for(".settings"), 303)
+    return render_template("printing/settings.html", form=form, papers=PAPERS), form.status
 
 
 @bp.get(f"/settings/paper/<any({RECEIPT}, {LABEL}, {BOTH}):kind>")

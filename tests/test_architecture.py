@@ -32,6 +32,7 @@ RANKS = {
     "throttle": 3,
     "passwords": 1,
     "second_step": 3,
+    "seen": 3,
     "search": 3,
     "sharing": 3,
     "pictures": 3,

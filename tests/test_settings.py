@@ -92,7 +92,7 @@ def test_the_form_holds_the_shop_as_it_is(owner):
     form = shown(owner.page("/settings/shop"))
     assert form.keys() - {"csrf_token"} == {
         "name", "country", "currency", "timezone", "phone", "whatsapp", "address", "public_url", "link_days",
-        "language",
+        "language", "seen",
     }  # fmt: skip
     assert (form["name"], form["phone"], form["whatsapp"]) == ("Lamp & Bench", "02 123 4567", "081 234 5678")
     assert (form["country"], form["currency"], form["timezone"]) == ("TH", "THB", "Asia/Bangkok")
@@ -313,6 +313,7 @@ def test_a_branch_without_hours_is_offered_a_usual_week_and_says_nothing_until_i
     assert main.hours == []
     owner.send(url, form | {"has_hours": "y"})
     assert main.hours == OFFICE
+    form = shown(owner.page(url))
     owner.send(url, form | {"has_hours": "y", "has_break": "y", "saturday-open": "y", "saturday-closes": "12.30 pm"})
     assert main.hours == [[["09:00", "13:00"], ["14:00", "18:00"]]] * 5 + [[["09:00", "12:30"]], []], "no break by then"
 

@@ -9,6 +9,7 @@ from ..activity import record
 from ..db import db
 from ..models import Customer, Staff
 from ..rules import Deed, Refused
+from ..seen import demand_unchanged
 from .queries import by_phone
 
 
@@ -57,17 +58,18 @@ def find_or_create(phone: str, name: str, email: str) -> Customer:
     return known
 
 
-def change(customer: Customer, *, by: Staff, name: str, phone: str, email: str) -> None:
-    """Changes a customer and commits. Raises PhoneTaken, Refused. phone: E.164."""
+def change(customer: Customer, *, by: Staff, name: str, phone: str, email: str, seen: str = "") -> None:
+    """Changes a customer and commits. Raises PhoneTaken, Changed, Refused. phone: E.164. seen: the form's own."""
     # Whoever erases or merges them holds them until it is done: nothing may be written over that. And whoever takes a
     # repair of theirs in is waited for before anything else is held.
     db.session.refresh(customer, with_for_update=True)
     if customer.erased_at or customer.merged_at:
         raise Refused(_("Somebody erased or merged this customer a moment ago."))
+    new = {"name": name, "phone": phone, "email": email}
+    demand_unchanged(customer, new, seen)
     other = by_phone(phone)
     if other is not None and other.id != customer.id:
         raise PhoneTaken(other)
-    new = {"name": name, "phone": phone, "email": email}
     changed = [field for field, value in new.items() if getattr(customer, field) != value]
     if changed:
         take_number(customer, phone)

@@ -8,13 +8,16 @@ from wtforms.validators import Length, Optional
 
 from .. import formats
 from ..models import get_shop
+from ..seen import SharedForm
 from ..web import EMAIL, Checked, Form, Needed, choices
 
 # Whoever would leaf further searches instead.
 LAST_PAGE = 200
 
 
-class CustomerForm(Form):
+class CustomerForm(SharedForm):
+    KEEPS = ("name", "phone", "email")
+
     name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("Who is the customer?")), Length(max=120)])
     phone = TelField(
         lazy_gettext("Phone"),
@@ -24,6 +27,11 @@ class CustomerForm(Form):
         ],
     )
     email = EmailField(lazy_gettext("Email"), [Optional(), Length(max=254), EMAIL])
+
+    def details(self, country: str) -> dict:
+        """The fields as a customer keeps them."""
+        phone = formats.parse_phone(self.phone.data, country)
+        return {"name": self.name.data, "phone": phone, "email": self.email.data}
 
 
 class EraseForm(Form):

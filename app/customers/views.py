@@ -10,6 +10,7 @@ from ..auth import me
 from ..db import only_look
 from ..models import Customer, get_shop
 from ..rules import Refused
+from ..seen import Changed
 from . import actions, erasing, exporting, forms, merging, queries
 
 bp = Blueprint("customers", __name__, url_prefix="/customers")
@@ -39,13 +40,14 @@ def show(customer_id):
 def edit(customer_id):
     """The form that changes a customer; POST changes them."""
     customer, error = _get_customer(customer_id, "customers.edit"), ""
-    form = forms.CustomerForm(obj=customer)
+    form = forms.CustomerForm(customer)
     if request.method != "POST":
         form.phone.data = formats.format_phone(customer.phone, get_shop().country)
     elif form.validate():
-        phone = formats.parse_phone(form.phone.data, get_shop().country)
         try:
-            actions.change(customer, by=me(), name=form.name.data, phone=phone, email=form.email.data)
+            actions.change(customer, by=me(), seen=form.seen.data, **form.details(get_shop().country))
+        except Changed as changed:
+            form.show_saved(changed)
         except actions.PhoneTaken as refusal:
             form.phone.errors = [str(refusal)]
         except Refused as refusal:
@@ -56,7 +58,7 @@ def edit(customer_id):
     if request.method == "POST":
         only_look()
     values = {"form": form, "customer": customer, "error": error}
-    return render_template("customers/edit.html", **values), 422 if error or form.errors else 200
+    return render_template("customers/edit.html", **values), 422 if error else form.status
 
 
 # --- merging ------------------------------------------------------------------------------------

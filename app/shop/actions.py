@@ -8,6 +8,7 @@ from ..auth import me
 from ..db import db
 from ..models import Branch, Logo, Shop, Staff, get_shop
 from ..rules import Deed, Role
+from ..seen import demand_unchanged
 from .forms import SetupForm
 from .logo import Made
 
@@ -41,8 +42,10 @@ _NAMES = {
 }
 
 
-def change_shop(shop: Shop, details: dict) -> None:
-    """Changes the shop's settings, and commits."""
+def change_shop(shop: Shop, details: dict, seen: str) -> None:
+    """Changes the shop's settings, and commits. Raises Changed. seen: the form's own."""
+    _hold(shop)
+    demand_unchanged(shop, details, seen)
     if changed := _change(shop, details):
         record.note(Deed.SHOP_CHANGED, by=me(), text=changed)
     _raise_version(shop)
@@ -63,9 +66,12 @@ def set_logo(shop: Shop, made: Made | None) -> None:
     db.session.commit()
 
 
-def save_branch(branch: Branch, details: dict) -> None:
-    """Adds or changes a branch, and commits."""
+def save_branch(branch: Branch, details: dict, seen: str = "") -> None:
+    """Adds or changes a branch, and commits. Raises Changed. seen: the form's own, for one that is changed."""
     is_new = branch.id is None
+    if not is_new:
+        _hold(branch)
+        demand_unchanged(branch, details, seen)
     changed = _change(branch, details)
     db.session.add(branch)
     db.session.flush()
@@ -76,6 +82,11 @@ def save_branch(branch: Branch, details: dict) -> None:
     # Open tracking pages show the branch's contact.
     _raise_version(get_shop())
     db.session.commit()
+
+
+def _hold(row: Shop | Branch) -> None:
+    # Read again once it is locked: of two who save at once, the second compares with what the first has saved.
+    db.session.refresh(row, with_for_update={"key_share": True})
 
 
 def _raise_version(shop: Shop) -> None:

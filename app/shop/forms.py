@@ -3,6 +3,7 @@
 import re
 
 from flask_babel import force_locale, lazy_gettext
+from flask_babel import gettext as _
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
@@ -24,6 +25,7 @@ from wtforms.widgets import CheckboxInput, ListWidget, TextArea
 from .. import formats, hours, language, passwords, rules
 from ..models import Shop, get_shop
 from ..rules import Status
+from ..seen import SharedForm
 from ..web import EMAIL, Checked, Form, Needed, choices
 from . import preview
 
@@ -125,7 +127,12 @@ class SetupForm(ShopFields, Form):
             raise ValidationError(str(problem)) from None
 
 
-class ShopForm(ShopFields, Form):
+class ShopForm(ShopFields, SharedForm):
+    KEEPS = (
+        *("name", "country", "timezone", "currency", "language", "phone", "whatsapp", "address", "public_url"),
+        "link_days",
+    )
+
     link_days = IntegerField(
         lazy_gettext("Days until links end"),
         [
@@ -133,6 +140,9 @@ class ShopForm(ShopFields, Form):
             NumberRange(0, 3650, lazy_gettext("From 0 (never) to 3650 days.")),
         ],
     )
+
+    def details(self) -> dict:
+        return super().details() | {"link_days": self.link_days.data}
 
 
 DETAIL_LABELS = {
@@ -156,8 +166,10 @@ def _sentence(status: Status) -> StringField:
     return StringField(rules.LABELS[status], [Length(max=200)], widget=TextArea())
 
 
-class PageForm(Form):
+class PageForm(SharedForm):
     """What the shop says and shows on its customers' pages."""
+
+    KEEPS = ("sentences", "hidden")
 
     received = _sentence(Status.RECEIVED)
     diagnosing = _sentence(Status.DIAGNOSING)
@@ -194,6 +206,12 @@ class PageForm(Form):
             "sentences": {name: text for name, text in typed.items() if text and text != ours[Status(name)]},
             "hidden": [name for name in rules.DETAILS if name not in (self.show.data or [])],
         }
+
+    def in_words(self, kept: dict) -> list[tuple[str, str]]:
+        """Each status with its sentence, and the details that are shown."""
+        ours, shown = our_sentences(), [DETAIL_LABELS[name] for name in rules.DETAILS if name not in kept["hidden"]]
+        sentences = [(str(rules.LABELS[status]), kept["sentences"].get(status, ours[status])) for status in Status]
+        return [*sentences, (str(self.show.label.text), ", ".join(map(str, shown)))]
 
 
 class LogoForm(Form):
@@ -261,7 +279,9 @@ _MISSING = {
 }
 
 
-class BranchForm(Form):
+class BranchForm(SharedForm):
+    KEEPS = ("name", "phone", "whatsapp", "address", "hours")
+
     name = StringField(
         lazy_gettext("Branch name"), [Needed(lazy_gettext("What is the branch called?")), Length(max=80)]
     )
@@ -316,3 +336,10 @@ class BranchForm(Form):
             "address": self.address.data,
             "hours": self.week(),
         }
+
+    def in_words(self, kept: dict) -> list[tuple[str, str]]:
+        """The week day by day."""
+        rest = {name: value for name, value in kept.items() if name != "hours"}
+        spoken = [formats.opening_hours(spans, get_shop().country) for spans in kept["hours"]]
+        week = [(formats.weekday(day), times) for day, times in enumerate(spoken)] or [(_("Opening hours"), "")]
+        return [*super().in_words(rest), *week]

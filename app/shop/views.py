@@ -24,6 +24,7 @@ from ..crowd import waiting
 from ..db import db
 from ..models import Branch, Repair, get_shop
 from ..rules import Refused, Status
+from ..seen import Changed
 from ..throttle import limiter, visitor
 from ..tracking import answers
 from ..web import now, only_looks, policy, public, refuse, respond, takes_files, wants_panel
@@ -93,18 +94,22 @@ def settings():
     """The shop's settings."""
     auth.demand("settings")
     shop = get_shop()
-    form = ShopForm(obj=shop)
+    form = ShopForm(shop)
     form.offer_choices()
     if request.method != "POST":
         form.phone.data = formats.format_phone(shop.phone, shop.country)
         form.whatsapp.data = formats.format_phone(shop.whatsapp, shop.country) if shop.whatsapp else ""
     elif form.validate():
-        change_shop(shop, form.details() | {"link_days": form.link_days.data})
-        # In the language that was chosen just now.
-        language.use(auth.language_of(me()))
-        flash(_("Settings saved."))
-        return redirect(url_for(".settings"), 303)
-    return _framing(_settings_page(form), 422 if form.errors else 200)
+        try:
+            change_shop(shop, form.details(), form.seen.data)
+        except Changed as changed:
+            form.show_saved(changed)
+        else:
+            # In the language that was chosen just now.
+            language.use(auth.language_of(me()))
+            flash(_("Settings saved."))
+            return redirect(url_for(".settings"), 303)
+    return _framing(_settings_page(form), form.status)
 
 
 def _settings_page(form, test=None):
@@ -149,16 +154,21 @@ def test_address():
 def page():
     """What customers read and see on their pages."""
     auth.demand("settings")
-    shop, form = get_shop(), PageForm()
+    shop = get_shop()
+    form = PageForm(shop)
     if request.method != "POST":
         form.show_shop(shop)
     else:
         form.take_default()
         if form.validate():
-            change_shop(shop, form.details())
-            flash(_("Saved. Customers see it on their pages now."))
-            return redirect(url_for(".page"), 303)
-    return _framing(_page_page(form), 422 if form.errors else 200)
+            try:
+                change_shop(shop, form.details(), form.seen.data)
+            except Changed as changed:
+                form.show_saved(changed)
+            else:
+                flash(_("Saved. Customers see it on their pages now."))
+                return redirect(url_for(".page"), 303)
+    return _framing(_page_page(form), form.status)
 
 
 def _page_page(form, error=""):
@@ -178,7 +188,7 @@ def set_logo():
         db.session.rollback()
         made = logos.make(form.logo.data)
     except Refused as refusal:
-        values = {"form": PageForm(None), "error": str(refusal)}
+        values = {"form": PageForm(get_shop(), formdata=None), "error": str(refusal)}
         values["form"].show_shop(get_shop())
         if wants_panel():
             return refuse("shop/_logo.html", "", status=422, **values)
@@ -272,7 +282,7 @@ def edit_branch(branch_id):
     """The form that changes a branch; POST changes it."""
     auth.demand("settings")
     branch = db.session.get(Branch, branch_id) or abort(404)
-    return _branch_page(branch, BranchForm(obj=branch))
+    return _branch_page(branch, BranchForm(branch))
 
 
 def _branch_page(branch, form):
@@ -283,10 +293,14 @@ def _branch_page(branch, form):
         form.show_hours(branch.hours or [])
     elif form.validate() and _branch_is_unique(branch, form, is_new):
         code = {"code": form.code.data} if is_new else {}
-        save_branch(branch, form.details(shop.country) | code)
-        flash(_("Branch saved."))
-        return redirect(url_for(".branches"), 303)
-    return render_template("shop/branch.html", form=form, branch=branch, is_new=is_new), 422 if form.errors else 200
+        try:
+            save_branch(branch, form.details(shop.country) | code, form.seen.data)
+        except Changed as changed:
+            form.show_saved(changed)
+        else:
+            flash(_("Branch saved."))
+            return redirect(url_for(".branches"), 303)
+    return render_template("shop/branch.html", form=form, branch=branch, is_new=is_new), form.status
 
 
 def _branch_is_unique(branch, form, is_new) -> bool:

@@ -13,6 +13,7 @@ from ..db import db
 from ..models import Branch, Invitation, SignIn, Staff
 from ..repairs.actions import let_go_of
 from ..rules import Deed, Refused, Role
+from ..seen import demand_unchanged
 from . import queries
 
 # As the record names them: in English.
@@ -32,12 +33,13 @@ def invite(*, by: Staff, name: str, email: str, role: str, branch_id: int | None
     return person, token
 
 
-def change(person: Staff, *, by: Staff, **details) -> int:
+def change(person: Staff, *, by: Staff, seen: str = "", **details) -> int:
     """Changes name, email, role and branch. Says how many repairs are nobody's now, because of it.
 
-    Raises Refused when the shop would be left without an owner.
+    Raises Refused when the shop would be left without an owner; Changed. seen: the form's own.
     """
     _hold(person)
+    demand_unchanged(person, details, seen)
     changed = [name for name in _FIELDS if getattr(person, name) != details[name]]
     if not changed:
         db.session.rollback()

@@ -9,6 +9,7 @@ from .. import language, passwords, second_step
 from ..auth import me
 from ..models import get_shop
 from ..rules import ROLE_LABELS, Role
+from ..seen import SharedForm
 from ..web import EMAIL, Form, Needed, choices
 
 
@@ -19,7 +20,9 @@ def _safe_password(field, *known):
         raise ValidationError(str(problem)) from None
 
 
-class PersonForm(Form):
+class PersonForm(SharedForm):
+    KEEPS = ("name", "email", "role", "branch_id")
+
     name = StringField(lazy_gettext("Name"), [Needed(lazy_gettext("What is this person called?")), Length(max=80)])
     email = EmailField(lazy_gettext("Email"), [Needed(lazy_gettext("They sign in with it.")), Length(max=254), EMAIL])
     role = SelectField(lazy_gettext("Role"), choices=choices(ROLE_LABELS.items()), default=Role.TECHNICIAN)
@@ -30,7 +33,8 @@ class PersonForm(Form):
         about = {name: getattr(person, name) for name in ("name", "email", "role")} if person else {}
         # Where there is but one branch, that is where people work.
         usual = branches[0].id if len(branches) == 1 else 0
-        super().__init__(data=about | {"branch": person.branch_id or 0 if person else usual}, **kwargs)
+        about["branch"] = person.branch_id or 0 if person else usual
+        super().__init__(person, obj=None, data=about, **kwargs)
         self.branch.choices = choices(
             [(0, _("All branches: owners only")), *((branch.id, branch.name) for branch in branches)]
         )
@@ -47,6 +51,11 @@ class PersonForm(Form):
             "role": self.role.data,
             "branch_id": self.branch.data or None,
         }
+
+    def in_words(self, kept: dict) -> list[tuple[str, str]]:
+        """Name, email, role and branch."""
+        rest = {name: value for name, value in kept.items() if name != "branch_id"}
+        return super().in_words(rest | {"branch": kept["branch_id"] or 0})
 
 
 class ConfirmForm(Form):

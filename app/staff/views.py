@@ -13,6 +13,7 @@ from ..auth import me
 from ..db import db, only_look
 from ..models import Staff, get_shop
 from ..rules import Refused, Role
+from ..seen import Changed, demand_unchanged
 from ..throttle import count_miss
 from ..web import cookie_name, csrf, error_page, public, refuse, respond, wants_panel
 from . import actions, forms, queries
@@ -62,16 +63,20 @@ def edit(staff_id):
     if request.method != "POST":
         return render_template("staff/edit.html", **_about(person, form=form, token=_kept_for_once(person)))
     error = ""
-    if form.validate() and _is_unique(form, person) and _may_save(form, person):
-        try:
-            count = actions.change(person, by=me(), **form.details())
-        except Refused as refusal:
-            error = str(refusal)
-        else:
-            flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
-            return redirect(url_for(".index"), 303)
+    try:
+        if form.validate():
+            # Before a password is asked for because of what somebody else has changed.
+            demand_unchanged(person, form.details(), form.seen.data)
+            if _is_unique(form, person) and _may_save(form, person):
+                count = actions.change(person, by=me(), seen=form.seen.data, **form.details())
+                flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
+                return redirect(url_for(".index"), 303)
+    except Changed as changed:
+        form.show_saved(changed)
+    except Refused as refusal:
+        error = str(refusal)
     only_look()
-    return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422
+    return render_template("staff/edit.html", **_about(person, form=form, error=error)), 422 if error else form.status
 
 
 def _may_save(form, person) -> bool:
