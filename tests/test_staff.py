@@ -390,7 +390,9 @@ def test_one_of_two_owners_can_step_down_and_then_no_more(owner):
 def test_an_owner_who_steps_down_is_out_of_the_settings_at_once(owner):
     make_staff("owner")
     changes = {"role": "technician", "branch": str(branch("MN").id)}
-    owner.send(f"/settings/staff/{owner.staff_id}", as_it_is(owner, owner.staff) | changes)
+    answer = owner.send(f"/settings/staff/{owner.staff_id}", as_it_is(owner, owner.staff) | changes)
+    assert answer.location == "/repairs", "the list of people is no longer theirs to see"
+    assert f"{owner.staff.name} is saved." in owner.page(answer.location).one("#said").get_text()
     owner.page("/settings/shop", 403)
 
 

@@ -70,7 +70,8 @@ def edit(staff_id):
             if _is_unique(form, person) and _may_save(form, person):
                 count = actions.change(person, by=me(), seen=form.seen.data, **form.details())
                 flash(_with_nobodys(_("%(name)s is saved.", name=form.name.data), count))
-                return redirect(url_for(".index"), 303)
+                # Who has just stepped down does not see the others any more.
+                return redirect(url_for(".index" if me().may("settings") else "repairs.index"), 303)
     except Changed as changed:
         form.show_saved(changed)
     except Refused as refusal:
