@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db import db
-from app.models import Activity, Branch
+from app.models import Activity, Branch, Repair
 
 from .conftest import POSTGRESQL
 from .factories import branch, make_branch, make_customer, make_repair
@@ -382,6 +382,117 @@ def test_numbers_and_prices_follow_the_shop_s_country(owner, shop):
     page = owner.page(f"/repairs/{repair.code}")
     assert page.one('.page-head a[href="tel:+4930123456"]').get_text() == "030 123456"
     assert "€" in page.one("section[aria-labelledby=details-title]").get_text()
+
+
+def in_currency(owner, code, status=303):
+    """Saves another currency through the settings."""
+    return owner.send("/settings/shop", shown(owner.page("/settings/shop")) | {"currency": code}, status)
+
+
+def estimates():
+    return list(db.session.scalars(select(Repair.estimate).order_by(Repair.id)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after"),
+    [
+        ("JPY", "USD", [12000, 0, None], [1200000, 0, None]),
+        ("THB", "JPY", [123449, 123450, 123550, 50, 49, None], [1234, 1235, 1236, 1, 0, None]),
+        ("KWD", "USD", [12344, 12345, 5, 4], [1234, 1235, 1, 0]),
+        ("USD", "KWD", [12345], [123450]),
+        ("KWD", "JPY", [12499, 12500], [12, 13]),
+        ("JPY", "KWD", [10**9], [10**12]),
+    ],
+)
+def test_estimates_keep_their_figures_in_another_currency(owner, shop, old, new, before, after):
+    """As the hint by the field says: 12,000 yen are no 120 dollars."""
+    shop.currency = old
+    for estimate in before:
+        make_repair(estimate=estimate)
+    version = shop.version
+    in_currency(owner, new)
+    assert (shop.currency, estimates()) == (new, after)
+    assert shop.version == version + 1
+    assert [line.text for line in record()] == ["currency"]
+
+
+def test_a_price_reads_the_same_once_the_currency_is_another(owner, shop):
+    shop.country, shop.currency = "US", "JPY"
+    repair = make_repair(estimate=12000, status="delivered")
+    pages = (f"/repairs/{repair.code}", f"/repairs/{repair.code}/receipt", f"/customers/{repair.customer_id}")
+    assert all("¥12,000" in owner.page(page).text for page in pages)
+    in_currency(owner, "USD")
+    assert all("$12,000.00" in owner.page(page).text for page in pages)
+
+
+def test_a_currency_with_as_many_decimals_writes_no_repair(owner, shop, statements):
+    repair = make_repair(estimate=12345)
+    version = repair.version
+    statements.clear()
+    in_currency(owner, "EUR")
+    assert not [said for said in statements if said.startswith("UPDATE repair")]
+    assert (repair.estimate, repair.version) == (12345, version)
+
+
+def test_other_settings_write_no_repair(owner, shop, statements):
+    make_repair(estimate=12345)
+    statements.clear()
+    owner.send("/settings/shop", shown(owner.page("/settings/shop")) | {"name": "Lamp"})
+    owner.send("/settings/page", {"ready": "Come by!", "show": ["item"]})
+    assert not [said for said in statements if said.startswith("UPDATE repair")]
+    assert estimates() == [12345]
+
+
+def test_all_estimates_are_written_in_one_go(owner, shop, statements):
+    for estimate in (100, 200, 300):
+        make_repair(estimate=estimate)
+    statements.clear()
+    in_currency(owner, "JPY")
+    assert len([said for said in statements if said.startswith("UPDATE repair")]) == 1
+
+
+def test_an_estimate_that_would_be_too_large_is_named_by_the_field_and_nothing_is_changed(owner, shop):
+    shop.country, shop.currency = "JP", "JPY"
+    make_repair(estimate=5)
+    huge = make_repair(estimate=10**10 + 1)
+    page = in_currency(owner, "USD", 422)
+    assert [field["name"] for field in page.all("[aria-invalid=true]")] == ["currency"]
+    said = page.one("#currency-error").get_text()
+    assert said == f"The estimate of {huge.code} is too large for this currency: JP¥10,000,000,001. Lower it first."
+    assert shown(page)["currency"] == "USD", "what was chosen stays chosen"
+    assert (shop.currency, estimates(), record()) == ("JPY", [5, 10**10 + 1], [])
+    huge.estimate = 10**10
+    in_currency(owner, "USD")
+    assert estimates() == [500, 10**12]
+    # It can still be typed.
+    form = shown(owner.page(f"/repairs/{huge.code}/edit")) | {"serial": "1"}
+    owner.send(f"/repairs/{huge.code}/edit", form)
+    assert estimates() == [500, 10**12]
+
+
+def test_a_form_with_the_old_figures_in_it_is_outdated(owner, shop):
+    """12.500 dinars would be read as 12,500 dollars."""
+    shop.currency = "KWD"
+    repair = make_repair(estimate=12500)
+    url = f"/repairs/{repair.code}/edit"
+    form = shown(owner.page(url))
+    assert form["estimate"] == "12.500"
+    in_currency(owner, "USD")
+    page = owner.send(url, form, 409)
+    assert "Price estimate: 12.50" in page.one("[role=alert]").get_text()
+    assert estimates() == [1250]
+
+
+def test_a_customer_s_page_does_not_change_with_the_currency_and_its_answer_is_new(owner, anyone, shop):
+    repair = make_repair(estimate=12300)
+    url, public = f"/t/{repair.token}", repair.public_version
+    before = anyone.page(url)
+    tag = {"If-None-Match": before.headers["ETag"]}
+    anyone.page(url, 304, headers=tag)
+    in_currency(owner, "JPY")
+    assert repair.public_version == public
+    after = anyone.page(url, headers=tag)
+    assert (after.text, "123" in after.one("#details").get_text()) == (before.text, False)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """What an owner does with the shop: opens it, changes it and its branches. Each commits once, last."""
 
+from babel.numbers import get_currency_precision
 from flask import abort
+from flask_babel import gettext as _
+from sqlalchemy import select, update
 
-from .. import auth, passwords
+from .. import auth, formats, passwords
 from ..activity import record
 from ..auth import me
 from ..db import db
-from ..models import Branch, Logo, Shop, Staff, get_shop
-from ..rules import Deed, Role
+from ..models import Branch, Logo, Repair, Shop, Staff, get_shop
+from ..rules import Deed, Refused, Role
 from ..seen import demand_unchanged
 from .forms import SetupForm
 from .logo import Made
@@ -43,13 +46,54 @@ _NAMES = {
 
 
 def change_shop(shop: Shop, details: dict, seen: str) -> None:
-    """Changes the shop's settings, and commits. Raises Changed. seen: the form's own."""
+    """Changes the shop's settings, and commits. seen: the form's own.
+
+    Raises Changed, and Refused when the currency cannot be changed to that one.
+    """
     _hold(shop)
     demand_unchanged(shop, details, seen)
+    _keep_figures(shop, details.get("currency", shop.currency))
     if changed := _change(shop, details):
         record.note(Deed.SHOP_CHANGED, by=me(), text=changed)
     _raise_version(shop)
     db.session.commit()
+
+
+def _keep_figures(shop: Shop, currency: str) -> None:
+    """Estimates keep their figures in another currency: 12,000 yen become 12,000.00 dollars, 49.50 baht 50 yen."""
+    more = get_currency_precision(currency) - get_currency_precision(shop.currency)
+    if more > 0:
+        _demand_room(shop, currency, 10**more)
+        kept = Repair.estimate * 10**more
+    elif more < 0:
+        # Whole numbers divided by whole numbers, which both databases cut off: half of one is added first.
+        kept = (Repair.estimate + 10**-more // 2) // 10**-more
+    else:
+        return
+    # A form in which the old figures stand open, "12.500" say, would be read as thousands: it is outdated.
+    changes = {"estimate": kept, "version": Repair.version + 1}
+    db.session.execute(
+        update(Repair).where(Repair.estimate.is_not(None)).values(changes),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _demand_room(shop: Shop, currency: str, factor: int) -> None:
+    """Raises Refused if an estimate would be more than can be typed in that currency."""
+    query = select(Repair.code, Repair.estimate).where(Repair.estimate.is_not(None))
+    largest = db.session.execute(query.order_by(Repair.estimate.desc()).limit(1)).one_or_none()
+    if largest is None:
+        return
+    try:
+        formats.parse_money(formats.plain_money(largest.estimate * factor, currency), currency)
+    except ValueError:
+        money = formats.format_money(largest.estimate, shop.currency, shop.country)
+        said = _(
+            "The estimate of %(code)s is too large for this currency: %(money)s. Lower it first.",
+            code=largest.code,
+            money=money,
+        )
+        raise Refused(said) from None
 
 
 def set_logo(shop: Shop, made: Made | None) -> None:

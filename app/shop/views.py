@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from .. import auth, formats, hours, language, online
 from ..auth import me
 from ..crowd import waiting
-from ..db import db
+from ..db import db, only_look
 from ..models import Branch, Repair, get_shop
 from ..rules import Refused, Status
 from ..seen import Changed
@@ -104,6 +104,9 @@ def settings():
             change_shop(shop, form.details(), form.seen.data)
         except Changed as changed:
             form.show_saved(changed)
+        except Refused as refusal:
+            only_look()
+            form.currency.errors = [str(refusal)]
         else:
             # In the language that was chosen just now.
             language.use(auth.language_of(me()))
