@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from app import sharing
+from app.rules import Status
 
 from .factories import make_customer, make_repair
 
@@ -53,14 +54,17 @@ def test_whatsapp_opens_the_customer_s_chat_with_a_text_and_the_link(owner, repa
     parts = urlsplit(way(card(owner, repair), "https://wa.me/"))
     assert parts.path == "/66812345678"
     text = parse_qs(parts.query)["text"][0]
-    for part in ("Malee & Söhne", "Road bike #2 (50%)", repair.code, link(repair)):
+    for part in ("Malee & Söhne", "Lamp & Bench", "Road bike #2 (50%)", repair.code):
         assert part in text
+    assert text.endswith(f": {link(repair)}")
 
 
 def test_sms_opens_the_customer_s_chat_with_a_text_and_the_link(owner, repair):
     address = way(card(owner, repair), "sms:")
     assert address.startswith("sms:+66812345678?")
-    assert link(repair) in unquote(address.partition("body=")[2])
+    text = unquote(address.partition("body=")[2])
+    assert "Lamp & Bench" in text
+    assert text.endswith(f": {link(repair)}")
     assert "&" not in address.partition("body=")[2], "an & in a name must not end the text"
 
 
@@ -86,15 +90,34 @@ def test_a_customer_without_email_can_still_be_written_to(owner, shop):
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        ("received", "is with us. It stands at: Received."),
-        ("waiting_parts", "is with us. It stands at: Waiting for parts."),
-        ("ready", "is ready to be collected"),
-        ("delivered", "has been handed back to you"),
-        ("cancelled", "has been cancelled"),
+        ("received", "we have taken in your Road bike."),
+        ("diagnosing", "we are looking for the fault in your Road bike."),
+        ("waiting_parts", "your Road bike is waiting for a part."),
+        ("repairing", "your Road bike is being repaired."),
+        ("testing", "your Road bike is repaired and being tested."),
+        ("ready", "your Road bike is ready to be collected."),
+        ("delivered", "your Road bike has been handed back to you."),
+        ("cancelled", "the repair of your Road bike has been cancelled."),
     ],
 )
-def test_the_text_says_where_the_repair_stands(shop, status, says):
-    assert says in sharing.share(shop, make_repair(status=status)).text
+def test_the_text_says_who_writes_and_where_the_repair_stands(shop, status, says):
+    repair = make_repair(status=status, item="Road bike", customer=make_customer(name="Malee"))
+    assert sharing.share(shop, repair).text == (
+        f"Hello Malee, this is Lamp & Bench: {says} See where repair {repair.code} stands: {link(repair)}"
+    )
+
+
+@pytest.mark.parametrize("language", ["de", "en", "es", "fr"])
+def test_the_shop_is_named_in_every_status_and_language(owner, shop, language):
+    shop.language, shop.name = language, "Räder & Phönes"
+    texts = set()
+    for status in Status:
+        repair = make_repair(status=status, item="Road bike")
+        text = parse_qs(urlsplit(way(card(owner, repair), "https://wa.me/")).query)["text"][0]
+        assert text.count("Räder & Phönes") == 1, status
+        assert text.endswith(f": {link(repair)}"), status
+        texts.add(text.partition("Räder & Phönes")[2].partition(repair.code)[0])
+    assert len(texts) == len(Status), "each status in words of its own"
 
 
 @pytest.mark.parametrize(
