@@ -246,6 +246,36 @@ def test_a_branch_is_changed_but_for_its_code(owner, shop):
     assert shop.version == 2, "open tracking pages show the branch"
 
 
+@pytest.mark.parametrize("place", ["shop", "branch"])
+@pytest.mark.parametrize(
+    ("before", "typed", "after"),
+    [
+        ("+6621234567", {}, "+6628888888"),
+        ("+6621234567", {"whatsapp": "081 234 5678"}, "+66812345678"),
+        ("+6621234567", {"whatsapp": ""}, ""),
+        ("+66812345678", {}, "+66812345678"),
+        ("+66812345678", {"whatsapp": "02 123 4567"}, "+6621234567"),
+        ("", {}, ""),
+    ],
+)
+def test_whatsapp_on_the_phone_s_number_goes_with_the_phone(owner, shop, place, before, typed, after):
+    row = shop if place == "shop" else branch("RV")
+    address = "/settings/shop" if place == "shop" else f"/settings/branches/{row.id}"
+    row.phone, row.whatsapp = "+6621234567", before
+    page = owner.page(address)
+    assert "it changes with the phone" in page.one("#whatsapp-hint").get_text()
+    owner.send(address, shown(page) | {"phone": "02 888 8888"} | typed)
+    assert (row.phone, row.whatsapp) == ("+6628888888", after)
+
+
+def test_a_branch_that_gives_up_its_phone_gives_up_the_same_number_s_whatsapp(owner):
+    river = branch("RV")
+    river.phone = river.whatsapp = "+6629999999"
+    address = f"/settings/branches/{river.id}"
+    owner.send(address, shown(owner.page(address)) | {"phone": ""})
+    assert (river.phone, river.whatsapp) == ("", "")
+
+
 def test_a_branch_can_give_up_its_own_contact(owner):
     river = branch("RV")
     river.phone, river.whatsapp, river.address = "+6629999999", "+66899999999", "Pier 3"

@@ -19,8 +19,6 @@ from .logo import Made
 def open_shop(form: SetupForm) -> Staff:
     """Makes the shop, its first branch and its owner, and commits. The owner is returned."""
     details = form.details()
-    # "Same as phone" is what an empty WhatsApp number means here; the settings can empty it again.
-    details["whatsapp"] = details["whatsapp"] or details["phone"]
     password_hash = passwords.hash_password(form.password.data)
     if auth.is_set_up():
         abort(404)
@@ -140,6 +138,9 @@ def _raise_version(shop: Shop) -> None:
 
 def _change(row: Shop | Branch, details: dict) -> str:
     """Puts new values into a row, and gives the names of those that are others than before."""
+    # Who takes calls and chats on one number, and gets another, says so by the phone: customers would write to nobody.
+    if row.phone and "phone" in details and row.phone == row.whatsapp == details.get("whatsapp", row.whatsapp):
+        details = details | {"whatsapp": details["phone"]}
     changed = [name for name, value in details.items() if getattr(row, name) != value]
     for name in changed:
         setattr(row, name, details[name])
