@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from app import rules
 from app.db import utcnow
 from app.repairs import actions
 from app.rules import Status
-from app.tracking import answers
+from app.tracking import answers, queries
 
 from .conftest import POSTGRESQL
 from .factories import branch, make_customer, make_repair, make_staff
@@ -694,7 +695,8 @@ def test_what_is_answered_in_front_of_the_app_is_what_the_app_would_answer(app, 
 
 def test_a_token_that_opens_nothing_costs_little_and_is_counted(anyone, shop, statements):
     # Read once in front of the app, and once in it.
-    for token, reads in (("a" * 22, 2), ("short", 0), ("a" * 500, 0)):
+    # And once more whom to ask for another link.
+    for token, reads in (("a" * 22, 3), ("short", 1), ("a" * 500, 1)):
         statements.clear()
         anyone.page(f"/t/{token}", 404)
         assert len([sql for sql in statements if "throttle" not in sql]) == reads, statements
@@ -893,13 +895,47 @@ def test_a_link_that_opens_nothing_says_nothing_of_why(anyone, shop, by, more):
     old = repair.token
     actions.replace_link(repair, by=by, version=repair.version)
     replaced = anyone.page(f"/t/{old}{more}", 404)
-    assert shop.name not in replaced.html
+    assert repair.code not in replaced.html
     for token in NO_TOKENS:
         unknown = anyone.page(f"/t/{token}{more}", 404)
         assert unknown.html == replaced.html, token
         ids = unknown.headers.pop("X-Request-ID", None), replaced.headers.pop("X-Request-ID", None)
         assert ids[0] != ids[1] or more
         assert list(unknown.headers.items()) == list(replaced.headers.items()), token
+
+
+@pytest.mark.parametrize("whatsapp", ["+66812345678", ""])
+def test_a_link_that_opens_nothing_says_whom_to_ask_for_another(anyone, shop, by, whatsapp):
+    shop.whatsapp, shop.address = whatsapp, "12 Charoen Krung Road"
+    river = branch("RV")
+    river.phone, river.whatsapp = BRANCH["phone"], BRANCH["whatsapp"]
+    repair = make_repair(branch="RV")
+    old = repair.token
+    actions.replace_link(repair, by=by, version=repair.version)
+    for token in (old, "a" * 22, "mistyped"):
+        page = anyone.page(f"/t/{token}", 404)
+        assert page.one("h1").get_text(strip=True) == "This link opens nothing"
+        assert page.one("[role=alert]").get_text(strip=True).startswith("Check that it is complete")
+        assert page.one(".shop-name").get_text(strip=True) == shop.name
+        assert contact(page) == ("+6621234567", (whatsapp and f"/{whatsapp[1:]}") or None, None), token
+
+
+def test_a_link_that_opens_nothing_is_so_in_the_language_of_the_browser(anyone, shop):
+    page = anyone.page("/t/mistyped", 404, headers={"Accept-Language": "de"})
+    assert page.one("h1").get_text(strip=True) == "Dieser Link öffnet nichts"
+    assert page.one("#contact a[href^='tel:']").get_text(strip=True) == "02 123 4567 anrufen"
+
+
+def test_before_set_up_and_without_a_database_a_link_that_opens_nothing_says_so_all_the_same(anyone, shop, monkeypatch):
+    def away(**values):
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(queries.SHOP, "one", away)
+    page = anyone.page("/t/mistyped", 404)
+    assert page.one("[role=alert]").get_text(strip=True).startswith("Check that it is complete")
+    assert not page.all("#contact")
+    monkeypatch.setattr(queries.SHOP, "one", lambda **values: None)
+    assert anyone.page("/t/mistyped", 404).html == page.html
 
 
 def test_a_token_is_itself_to_the_letter(anyone, shop):

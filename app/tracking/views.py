@@ -1,11 +1,13 @@
 """The customer's page: a token in, where the repair stands out. Reads only."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request
 from flask_babel import force_locale
 from flask_babel import gettext as _
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..models import contact
 from ..throttle import count_miss
@@ -70,13 +72,23 @@ def _unknown():
     if count_miss():
         answer = error_page(429)
     else:
-        answer = error_page(
-            404,
-            title=_("This link opens nothing"),
-            text=_("Check that it is complete, or ask the shop for a new one."),
-        )
+        title, text = _("This link opens nothing"), _("Check that it is complete, or ask the shop for a new one.")
+        shop = _shop_to_ask()
+        if shop is None:
+            answer = error_page(404, title=title, text=text)
+        else:
+            # Never a branch's number: it would tell that there was such a repair.
+            where = {"phone": shop.phone, "whatsapp": shop.whatsapp, "address": ""}
+            answer = _dead_end(404, shop, title=title, text=text, contact=where, hours=None)
     answer.headers.update(HEADERS)
     return answer
+
+
+def _shop_to_ask():
+    """The shop that has another link; None before set-up, and while the database does not answer."""
+    with suppress(SQLAlchemyError):
+        return queries.SHOP.one(shop=1)
+    return None
 
 
 def _gone(token):
@@ -85,7 +97,18 @@ def _gone(token):
     if "address" in shop.hidden:
         where["address"] = ""
     with force_locale(shop.language):
-        html = current_app.jinja_env.get_template("tracking/gone.html").render(
-            shop=shop, contact=where, hours=queries.hours_of(shop, branch), logo=queries.logo_of(shop)
+        return _dead_end(
+            410,
+            shop,
+            title=_("This link has ended"),
+            text=_("The repair was closed some time ago. For anything else, the shop is glad to hear from you."),
+            contact=where,
+            hours=queries.hours_of(shop, branch),
         )
-    return Response(html, 410, headers=HEADERS, mimetype="text/html")
+
+
+def _dead_end(status: int, shop, **values) -> Response:
+    """The page that shows no repair, and how to reach the shop instead."""
+    template = current_app.jinja_env.get_template("tracking/dead_end.html")
+    html = template.render(shop=shop, logo=queries.logo_of(shop), **values)
+    return Response(html, status, headers=HEADERS, mimetype="text/html")
