@@ -10,10 +10,17 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, localedata
 from babel.core import get_global
 from babel.dates import format_date, format_skeleton, format_time, format_timedelta
-from babel.numbers import format_currency, format_decimal, get_currency_precision, get_territory_currencies
+from babel.languages import get_official_languages
+from babel.numbers import (
+    format_currency,
+    format_decimal,
+    get_currency_precision,
+    get_currency_symbol,
+    get_territory_currencies,
+)
 from flask_babel import get_locale, lazy_gettext
 from flask_babel import gettext as _
 from phonenumbers import PhoneNumber, PhoneNumberFormat
@@ -199,13 +206,16 @@ def _locale(language: str, country: str) -> Locale:
 # --- money --------------------------------------------------------------------------------------
 
 
-def parse_money(text: str, currency: str) -> int:
+def parse_money(text: str, currency: str, country: str = "") -> int:
     """An amount as minor units (cents). Takes "1200", "1,200.50", "1.200,50" or "1 200,50".
 
-    Raises ValueError with a sentence.
+    The currency's own sign or code may stand before it or after it, as format_money writes it or as that country's own
+    languages do. Raises ValueError with a sentence.
     """
     places = get_currency_precision(currency)
-    bare = re.sub(r"[\s']", "", text)
+    bare = re.sub(r"[\s'’\u200e\u200f]", "", text).casefold()
+    signs = () if re.fullmatch(r"[\d.,]*", bare) else _signs(currency, country, _language())
+    bare = _without_sign(bare, signs)
     # Three figures after the last mark are thousands, but for the currencies that have three decimals.
     decimals = rf"(?:[.,](\d{{1,{places}}}))?" if places else "()"
     match = re.fullmatch(rf"(\d{{1,3}}(?:[.,]\d{{3}})+?|\d+){decimals}", bare)
@@ -213,12 +223,45 @@ def parse_money(text: str, currency: str) -> int:
         match = re.fullmatch(rf"(\d+){decimals}", bare) or match
     if len(bare) > 18 or (not match and bare.isdigit()):
         raise ValueError(_("This amount is too large."))
+    if not match and _has_foreign_sign(bare, signs):
+        raise ValueError(_("This amount is in another currency. Write it in %(currency)s.", currency=currency))
     if not match:
         raise ValueError(_("Write the amount in figures, such as 1200 or 49.90."))
     amount = int(re.sub(r"\D", "", match[1])) * 10**places + int((match[2] or "").ljust(places, "0") or 0)
     if amount > 10**12:
         raise ValueError(_("This amount is too large."))
     return amount
+
+
+@lru_cache
+def _signs(currency: str, country: str, language: str) -> tuple[str, ...]:
+    """What stands for a currency in that language, in English, and in the languages of that country; longest first."""
+    signs = {currency}
+    native = [spoken for spoken in get_official_languages(country) if localedata.exists(spoken)]
+    for spoken in (language, "en", *native):
+        symbol = re.sub(r"[\s\u200e\u200f]", "", get_currency_symbol(currency, _locale(spoken, country)))
+        # "$" of "US$": in a shop that has no other money it is no other dollar. And "¥" of the wide one of Japanese.
+        narrow = "".join(char for char in symbol if unicodedata.category(char) == "Sc")
+        signs |= {symbol, narrow, unicodedata.normalize("NFKC", narrow)}
+    return tuple(sorted((sign.casefold() for sign in signs if sign), key=len, reverse=True))
+
+
+def _without_sign(bare: str, signs: tuple[str, ...]) -> str:
+    for sign in signs:
+        if bare.startswith(sign):
+            return bare[len(sign) :]
+        # "5k" is five thousand to most people, and five to nobody but who pays in kwacha.
+        if bare.endswith(sign) and sign not in {"k", "m"}:
+            return bare[: -len(sign)]
+    return bare
+
+
+def _has_foreign_sign(bare: str, signs: tuple[str, ...]) -> bool:
+    """Whether an amount has the sign or the code of a currency other than that of those signs."""
+    rest = re.sub(r"[\d.,]", "", bare)
+    others = [char for char in rest if unicodedata.category(char) == "Sc" and char not in "".join(signs)]
+    is_code = rest not in signs and rest.upper() in Locale("en").currencies
+    return bool((others or is_code) and re.search(r"\d", bare))
 
 
 def format_money(minor: int, currency: str, country: str) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import phonenumbers
 import pytest
+from flask_babel import force_locale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -259,16 +260,78 @@ def test_an_amount_is_understood_in_the_ways_the_world_writes_it(typed, currency
     [
         *(
             (typed, "EUR")
-            for typed in ["", " ", "abc", "-5", "+5", "1e5", "€5", "1,2,3", "12.3.4", "1.", ".", "½", "0x1f"]
+            for typed in [
+                "",
+                " ",
+                "abc",
+                "-5",
+                "+5",
+                "1e5",
+                "€",
+                "€70€",
+                "70€€",
+                "€-5",
+                "EUR",
+                "5 k",
+                "70 kr",
+                "1,2,3",
+                "12.3.4",
+                "1.",
+                ".",
+                "½",
+                "0x1f",
+            ]
         ),
         ("1200.5", "JPY"),
         ("12.34", "JPY"),
         ("12.3456", "KWD"),
+        ("5k", "ZMW"),
     ],
 )
 def test_what_is_no_amount_is_refused_with_a_sentence(typed, currency):
     with pytest.raises(ValueError, match=r"^Write the amount in figures"):
         formats.parse_money(typed, currency)
+
+
+@pytest.mark.parametrize(
+    ("typed", "currency", "country", "minor"),
+    [
+        *(
+            (typed, "EUR", "DE", 7000)
+            for typed in ["70,00\xa0€", "€70", "€ 70.00", "70 EUR", "70eur", "EUR\u202f70,00"]
+        ),
+        ("1.200,50 €", "EUR", "DE", 120050),
+        ("1.200 €", "EUR", "DE", 120000),
+        ("THB 1,200", "THB", "TH", 120000),
+        ("฿1,200", "THB", "TH", 120000),
+        ("$1,200.50", "USD", "US", 120050),
+        ("US$ 70", "USD", "EC", 7000),
+        ("£49.90", "GBP", "GB", 4990),
+        ("1’200.50 CHF", "CHF", "CH", 120050),
+        ("￥1,200", "JPY", "JP", 1200),
+        ("¥1200", "JPY", "JP", 1200),
+        ("1 200,50 zł", "PLN", "PL", 120050),
+        ("K70", "ZMW", "ZM", 7000),
+        ("70 EUR", "EUR", "", 7000),
+    ],
+)
+def test_an_amount_may_have_the_shop_s_own_sign(typed, currency, country, minor):
+    assert formats.parse_money(typed, currency, country) == minor
+
+
+@pytest.mark.parametrize("language", ["de", "en", "es", "fr"])
+def test_an_amount_is_read_back_as_the_page_prints_it_in_every_country(app, language):
+    with app.test_request_context(), force_locale(language):
+        for country, _ in formats.countries():
+            currency, _ = formats.usual_in(country)
+            printed = formats.format_money(120000, currency, country)
+            assert formats.parse_money(printed, currency, country) == 120000, (country, printed)
+
+
+@pytest.mark.parametrize("typed", ["$70", "70 $", "US$ 70", "70 USD", "gbp 70", "£70", "70 ₽", "70 € $"])
+def test_an_amount_in_another_currency_is_refused_with_a_sentence(typed):
+    with pytest.raises(ValueError, match=r"^This amount is in another currency\. Write it in EUR\.$"):
+        formats.parse_money(typed, "EUR", "DE")
 
 
 @pytest.mark.parametrize("typed", ["10,000,000,000.01", "999999999999999", "9" * 5000])

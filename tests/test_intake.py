@@ -502,11 +502,21 @@ def test_a_branch_that_is_gone_is_said(front_desk, form):
 
 @pytest.mark.parametrize(
     ("written", "minor"),
-    [("1200", 120000), ("1,200.50", 120050), ("1.200,50", 120050), ("1 200,5", 120050), ("0", 0), ("49.90", 4990)],
+    [
+        *(("1200", 120000), ("1,200.50", 120050), ("1.200,50", 120050), ("1 200,5", 120050), ("0", 0), ("49.90", 4990)),
+        *(("THB 1,200", 120000), ("1,200.50\xa0฿", 120050), ("1200 thb", 120000)),
+    ],
 )
 def test_a_price_is_understood_in_the_ways_the_world_writes_it(front_desk, form, written, minor):
     front_desk.send("/repairs/new", form | {"estimate": written})
     assert only_repair().estimate == minor
+
+
+def test_a_price_in_another_currency_is_told_which_one_the_shop_has(front_desk, form):
+    page = front_desk.send("/repairs/new", form | {"estimate": "€70"}, 422)
+    said = page.one("#estimate-error").get_text(strip=True)
+    assert said == "This amount is in another currency. Write it in THB."
+    assert page.one("#estimate")["value"] == "€70"
 
 
 # --- promise ------------------------------------------------------------------------------------

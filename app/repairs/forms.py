@@ -82,6 +82,10 @@ class PromiseFields:
         return formats.pick(self.promise_pick.data, shop.timezone, utcnow())
 
 
+def _money(text: str, shop: Shop) -> int:
+    return formats.parse_money(text, shop.currency, shop.country)
+
+
 class ItemFields:
     """What was left with the shop, and who sees to it."""
 
@@ -92,7 +96,7 @@ class ItemFields:
     technician = SelectField(lazy_gettext("Technician"), coerce=int, default=0)
     estimate = StringField(
         lazy_gettext("Price estimate"),
-        [Optional(), Length(max=20), Checked(lambda text: formats.parse_money(text, get_shop().currency))],
+        [Optional(), Length(max=20), Checked(lambda text: _money(text, get_shop()))],
     )
 
     def offer_technicians(self, staff) -> None:
@@ -107,7 +111,7 @@ class ItemFields:
             "serial": self.serial.data,
             "accessories": self.accessories.data,
             "technician_id": self.technician.data or None,
-            "estimate": formats.parse_money(self.estimate.data, shop.currency) if self.estimate.data else None,
+            "estimate": _money(self.estimate.data, shop) if self.estimate.data else None,
         }
 
 
