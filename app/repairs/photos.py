@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import abort, current_app, send_file
+from flask_babel import gettext as _
 
 from ..crowd import holding
+from ..rules import NoPicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,6 +44,12 @@ def store(uploads) -> list[Picture]:
     names = [secrets.token_hex(16) for _ in uploads]
     try:
         return [_store(upload, name) for upload, name in zip(uploads, names, strict=True)]
+    except NoPicture as refusal:
+        remove(*names)
+        if len(names) == 1:
+            raise
+        none = _("None of the %(count)s files was added.", count=len(names))
+        raise NoPicture(f"{refusal} {none}") from refusal
     except BaseException:
         remove(*names)
         raise
