@@ -211,11 +211,11 @@ def test_the_owner_can_sign_in_again_later(app, anyone, answers):
     app.test_client().send("/login", {"email": "ana@example.com", "password": ANSWERS["password"]})
 
 
-def test_without_a_whatsapp_number_customers_see_no_button_for_it(anyone, answers):
+def test_whatsapp_is_the_phone_unless_told_otherwise(anyone, answers):
     hint = anyone.page("/setup").one("#whatsapp-hint").get_text(strip=True)
-    assert hint == "Empty: customers see no WhatsApp button."
+    assert hint == "Empty: the same as the phone."
     anyone.send("/setup", answers | {"whatsapp": ""})
-    assert db.session.get_one(Shop, 1).whatsapp == ""
+    assert db.session.get_one(Shop, 1).whatsapp == "+6621234567"
 
 
 def test_a_phone_belongs_to_the_country_that_the_form_names(anyone, answers):

@@ -19,6 +19,8 @@ from .logo import Made
 def open_shop(form: SetupForm) -> Staff:
     """Makes the shop, its first branch and its owner, and commits. The owner is returned."""
     details = form.details()
+    # Most shops have one number for both; it changes with the phone, and the settings can take it away.
+    details["whatsapp"] = details["whatsapp"] or details["phone"]
     password_hash = passwords.hash_password(form.password.data)
     if auth.is_set_up():
         abort(404)
