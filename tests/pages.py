@@ -90,6 +90,7 @@ PAGES = {
     "repairs.cancel": Page(send=LEADS, of=BRANCH),
     "repairs.edit": Page(see=EVERYONE, send=EVERYONE, of=BRANCH),
     "repairs.find": Page(send=EVERYONE),
+    "repairs.hand_over": Page(see=LEADS, send=LEADS, of=BRANCH),
     "repairs.index": Page(see=EVERYONE),
     "repairs.link": Page(send=LEADS, of=BRANCH),
     # Each repair is moved by its own rules: test_attack.may_move.

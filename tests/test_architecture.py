@@ -266,7 +266,15 @@ def test_a_stranger_is_shown_the_door_at_every_closed_page(app, shop, anyone):
 # A form's own page is looked at and sent at one address; whatever else changes something takes POST alone.
 FORMS = {
     *("auth.ask_code", "auth.login", "customers.edit", "customers.erase", "customers.merge", "customers.undo_merge"),
-    *("printing.settings", "repairs.edit", "repairs.new", "shop.edit_branch", "shop.new_branch", "shop.page"),
+    *(
+        "printing.settings",
+        "repairs.edit",
+        "repairs.hand_over",
+        "repairs.new",
+        "shop.edit_branch",
+        "shop.new_branch",
+        "shop.page",
+    ),
     *("shop.settings", "shop.setup", "shop.show_preview", "staff.account", "staff.edit", "staff.new"),
     *("staff.second_step", "staff.welcome"),
 }

@@ -54,6 +54,7 @@ _WHOLE = {
     "A merge of two customers was undone.": lazy_gettext("A merge of two customers was undone."),
     "by flask owner-link, on the server": lazy_gettext("by flask owner-link, on the server"),
     "From an imported list.": lazy_gettext("From an imported list."),
+    "Taken in for the wrong customer.": lazy_gettext("Taken in for the wrong customer."),
     "Two customers were merged.": lazy_gettext("Two customers were merged."),
     "right password": lazy_gettext("right password"),
     "wrong code": lazy_gettext("wrong code"),

@@ -207,12 +207,33 @@ def promise(repair: Repair, at: datetime | None, *, by: Staff, version: int, rea
 
 
 def hand_over(repair: Repair, to: Customer, *, by: Staff, why: str) -> None:
-    """Makes it another customer's, who turned out to be the same person or not; for customers.merging, which commits.
+    """Makes it another customer's, who turned out to be the same person or not, in the caller's transaction.
 
     The event names them by their number in our books alone: a name may have to be erased one day.
     """
     _record(repair, by, Kind.CUSTOMER_CHANGED, old=str(repair.customer_id), new=str(to.id), text=why)
     repair.customer = to
+
+
+def give_to(repair: Repair, phone: str, *, by: Staff, version: int, name: str, email: str) -> None:
+    """Gives it to the customer with that phone (E.164), made if nobody has it: it was taken in for somebody else.
+
+    With a new link, as whoever it seemed to belong to may have the old one. Raises what take_in does of a customer.
+    """
+    check_version(repair, version)
+    # Whoever merges or erases customers holds them before their repairs. So does this: all is let go of, and looked at
+    # once more.
+    db.session.rollback()
+    customer = customers.find_or_create(phone, name, email)
+    db.session.refresh(repair, with_for_update={"of": Repair})
+    check_version(repair, version)
+    if repair.customer.erased_at:
+        raise Refused(_("The customer was erased: nobody knows any more whose this repair was."))
+    if customer.id == repair.customer_id:
+        raise Refused(_("This repair belongs to %(name)s already.", name=customer.name))
+    hand_over(repair, customer, by=by, why="Taken in for the wrong customer.")
+    _new_link(repair, by)
+    db.session.commit()
 
 
 def forget_whose(repair: Repair, *, by: Staff) -> None:
@@ -245,9 +266,13 @@ def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
     """Gives the repair a new tracking link; the old one is unknown from now on."""
     check_version(repair, version)
     _demand_known(repair)
+    _new_link(repair, by)
+    db.session.commit()
+
+
+def _new_link(repair: Repair, by: Staff) -> None:
     repair.token = formats.new_token()
     _record(repair, by, Kind.LINK_REPLACED)
-    db.session.commit()
 
 
 def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:

@@ -115,7 +115,9 @@ class ItemFields:
         }
 
 
-class IntakeForm(ItemFields, PromiseFields, Form):
+class CustomerFields:
+    """Whose it is: the phone says who that is, and a new one needs a name."""
+
     phone = TelField(
         lazy_gettext("Phone"),
         [
@@ -127,6 +129,9 @@ class IntakeForm(ItemFields, PromiseFields, Form):
     # The name typed before the number turned out to be somebody else's: good again once the number is corrected.
     other_name = HiddenField(filters=[formats.clean_line], validators=[Length(max=120)])
     email = EmailField(lazy_gettext("Email"), [Optional(), Length(max=254), EMAIL])
+
+
+class IntakeForm(ItemFields, PromiseFields, CustomerFields, Form):
     note = TextAreaField(lazy_gettext("Internal note"), [Length(max=2000)])
     photos = MultipleFileField(lazy_gettext("Photos"))
     branch = SelectField(lazy_gettext("Branch"), coerce=int)
@@ -186,6 +191,10 @@ class VersionForm(Form):
     """A form that is one button, and the version it was drawn for."""
 
     version = IntegerField()
+
+
+class HandOverForm(CustomerFields, VersionForm):
+    """To whom a repair is given."""
 
 
 class JumpForm(VersionForm):

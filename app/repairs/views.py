@@ -163,18 +163,8 @@ def new():
             if form.tells_of(twin.repair, shop):
                 return go_to(url_for(".show", code=twin.repair.code))
             form.begin_another(twin.repair)
-        except customers.NameNeeded as refusal:
-            form.name.errors = [str(refusal)]
-        except customers.PhoneTaken as refusal:
-            name = refusal.customer.name
-            form.phone.errors = [
-                _(
-                    "This number belongs to %(name)s, not “%(other)s”. Save again to use %(name)s, or correct the "
-                    "number.",
-                    name=name,
-                    other=form.name.data,
-                )
-            ]
+        except (customers.NameNeeded, customers.PhoneTaken) as refusal:
+            _say_whose(form, refusal)
         except actions.WorksElsewhere as refusal:
             form.technician.errors = [str(refusal)]
         except rules.NoPicture as refusal:
@@ -197,20 +187,38 @@ def _come_from(customer_id: str) -> Customer | None:
 
 
 def _take_in(form, shop) -> Repair:
-    phone = formats.parse_phone(form.phone.data, shop.country)
     return actions.take_in(
         shop,
         form.branch.data,
         by=me(),
-        phone=phone,
-        name=form.name.data or (form.other_name.data if known_customers.by_phone(phone) is None else ""),
-        email=form.email.data,
+        **_whose(form, shop),
         note=form.note.data,
         promised_at=form.promised_at(shop),
         key=form.key.data,
         uploads=(form.photos and form.photos.data) or (),
         **form.details(shop),
     )
+
+
+def _whose(form, shop) -> dict:
+    """The customer's fields as actions take them. A name typed for another number is good for a new one too."""
+    phone = formats.parse_phone(form.phone.data, shop.country)
+    name = form.name.data or (form.other_name.data if known_customers.by_phone(phone) is None else "")
+    return {"phone": phone, "name": name, "email": form.email.data}
+
+
+def _say_whose(form, refusal: Refused) -> None:
+    """Says by the field that is meant why it is nobody's yet: the number is new, or somebody else's."""
+    if isinstance(refusal, customers.NameNeeded):
+        form.name.errors = [str(refusal)]
+        return
+    form.phone.errors = [
+        _(
+            "This number belongs to %(name)s, not “%(other)s”. Save again to use %(name)s, or correct the number.",
+            name=refusal.customer.name,
+            other=form.name.data,
+        )
+    ]
 
 
 def _intake_values(form, customer=None) -> dict:
@@ -220,7 +228,7 @@ def _intake_values(form, customer=None) -> dict:
 @bp.post("/new/customer")
 @only_looks
 def new_customer():
-    """The customer's part of the intake form, for the phone typed so far.
+    """The customer's part of the form of intake, or of handing over, for the phone typed so far.
 
     A POST although it changes nothing: a name and a number that are typed do not belong into an address.
     """
@@ -279,6 +287,33 @@ def edit(code):
             error, status = _who_was_faster(repair), 409
             saved = forms.differences(form, repair, shop)
     return render_template("repairs/edit.html", form=form, repair=repair, error=error, saved=saved), status
+
+
+@bp.route("/<code>/customer", methods=["GET", "POST"])
+def hand_over(code):
+    """The form that gives a repair to whom it belongs, when it was taken in for somebody else; POST gives it."""
+    repair, shop = queries.get_repair(code, "repairs.hand_over"), get_shop()
+    form, error, status = forms.HandOverForm(), "", 200
+    if request.method == "POST":
+        try:
+            actions.check_version(repair, form.version.data)
+            if form.validate():
+                actions.give_to(repair, by=me(), version=form.version.data, **_whose(form, shop))
+                name = repair.customer.name
+                flash(_("It is %(name)s’s now. The old link stopped working: send the new one.", name=name))
+                return redirect(url_for(".show", code=repair.code), 303)
+            status = 422
+        except actions.Stale:
+            only_look()
+            error, status = _who_was_faster(repair), 409
+        except (customers.NameNeeded, customers.PhoneTaken) as refusal:
+            _say_whose(form, refusal)
+            status = 422
+        except Refused as refusal:
+            form.phone.errors, status = [str(refusal)], 422
+        only_look()
+    values = {"form": form, "repair": repair, "error": error, **_customer_part(form, form.phone.data)}
+    return render_template("repairs/customer.html", **values), status
 
 
 @bp.post("/<code>/take")
