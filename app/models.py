@@ -272,7 +272,8 @@ class Event(db.Model):
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     kind: Mapped[str] = mapped_column(WORD)
-    # From what to what: statuses for a move, ISO 8601 times for a promise; for an edit, new names the fields.
+    # From what to what: statuses for a move, ISO 8601 times for a promise; for an edit, new names the fields. Of an
+    # update that is taken back, old is the event's id.
     old: Mapped[str | None] = mapped_column(String(80))
     new: Mapped[str | None] = mapped_column(String(80))
     # The reason, the note, the update, or what was edited.

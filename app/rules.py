@@ -56,6 +56,7 @@ class Kind(StrEnum):
     PROMISED = "promised"
     NOTED = "noted"
     UPDATED = "updated"
+    UPDATE_TAKEN_BACK = "update_taken_back"
     EDITED = "edited"
     LINK_REPLACED = "link_replaced"
     PHOTO_ADDED = "photo_added"
@@ -121,7 +122,7 @@ MOVES = frozenset({Kind.ADVANCED, Kind.JUMPED, Kind.PAUSED, Kind.RESUMED, Kind.C
 KIND_GROUPS = {
     "moves": (lazy_gettext("Moves"), MOVES | {Kind.RECEIVED, Kind.REVERTED}),
     "promises": (lazy_gettext("Promises"), frozenset({Kind.PROMISED})),
-    "talk": (lazy_gettext("Notes and updates"), frozenset({Kind.NOTED, Kind.UPDATED})),
+    "talk": (lazy_gettext("Notes and updates"), frozenset({Kind.NOTED, Kind.UPDATED, Kind.UPDATE_TAKEN_BACK})),
 }
 KIND_GROUPS["edits"] = (
     lazy_gettext("Edits and photos"),
@@ -219,6 +220,8 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "repairs.edit": _EVERYONE,
     "repairs.note": _EVERYONE,
     "repairs.update": _EVERYONE,
+    # What others told; what oneself told, everyone may: see demand_taking_back().
+    "repairs.take_back": _LEADS,
     "repairs.promise": _EVERYONE,
     "repairs.photo": _BENCH,
     # Whose turn it is depends on where the move leads: see movers().
@@ -241,6 +244,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "settings": frozenset({Role.OWNER}),
 }
 _ONLY = {
+    "repairs.take_back": lazy_gettext("Only whoever told it, %(people)s may take it back."),
     "repairs.photo": lazy_gettext("Only %(people)s may add or remove photos."),
     "repairs.pause": lazy_gettext("Only %(people)s may pause a repair."),
     "repairs.resume": lazy_gettext("Only %(people)s may resume a repair."),
@@ -273,6 +277,17 @@ def demand(role: Role, permission: str) -> None:
 def refusal(role: Role, permission: str) -> str:
     """Who may, in a sentence, where the role may not; else ""."""
     return "" if may(role, permission) else _ONLY[permission] % {"people": _people(PERMISSIONS[permission])}
+
+
+def may_take_back(role: Role, *, is_own: bool) -> bool:
+    """Whether the role may take back what the customer was told. is_own: by whoever asks."""
+    return may(role, "repairs.update" if is_own else "repairs.take_back")
+
+
+def demand_taking_back(role: Role, *, is_own: bool) -> None:
+    """Raises Forbidden, saying who may, unless the role may take back what the customer was told."""
+    if not may_take_back(role, is_own=is_own):
+        demand(role, "repairs.take_back")
 
 
 def movers(old: Status, new: Status) -> frozenset[Role]:
@@ -391,6 +406,14 @@ def is_internal(kind: str, new: str | None) -> bool:
     if kind == Kind.EDITED:
         return {"item", "problem"}.isdisjoint((new or "").split())
     return kind in _INTERNAL
+
+
+def taken_back(events: Iterable) -> dict:
+    """The events by which the customer was told what no longer holds, each by the number of the update it took back.
+
+    Takes events with kind and old, which holds that number.
+    """
+    return {int(event.old): event for event in events if event.kind == Kind.UPDATE_TAKEN_BACK and event.old}
 
 
 def standing_moves(events: Iterable) -> list[Move]:

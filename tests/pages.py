@@ -107,6 +107,8 @@ PAGES = {
     "repairs.revert": Page(send=LEADS, of=BRANCH),
     "repairs.save_view": Page(send=EVERYONE),
     "repairs.show": Page(see=EVERYONE, of=BRANCH),
+    # Whether it is one's own is asked once the form is: test_taken_back.
+    "repairs.take_back": Page(send=EVERYONE, of=BRANCH),
     # Whether somebody is of the bench is asked once the form is: test_repair_page.
     "repairs.take": Page(send=EVERYONE, of=BRANCH),
     "repairs.updates": Page(send=EVERYONE, of=BRANCH),
@@ -199,7 +201,7 @@ def values(app, *, photo: bool = True) -> dict:
     db.session.merge(Logo(id=1, picture=b""))
     made = {"code": repair.code, "customer_id": repair.customer_id, "branch_id": repair.branch_id}
     made |= {"logo": get_shop().logo, "token": repair.token, "filename": "css/tokens.css", "staff_id": colleague.id}
-    made |= {"kind": "receipt", "saved_id": 1}
+    made |= {"kind": "receipt", "saved_id": 1, "update_id": 1}
     kept, gone = repair.customer, make_customer()
     merge = merging.merge(kept, gone, by=colleague, seen=merging.plan(kept, gone).seen, **dict.fromkeys(KEPT, "kept"))
     made["merge_id"] = merge.id

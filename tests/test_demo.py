@@ -243,8 +243,8 @@ def test_a_demo_of_sixty_shows_every_state(made):
     assert {repair.promised_at is None for repair in waiting} == {True, False}
     assert any(repair.promised_at and start <= repair.promised_at < end and not repair.closed for repair in rows)
     assert {(bool(move.text), move.public) for move in cancelled} == {(True, True), (True, False), (False, False)}
-    # A demo has no photos, and nobody in it was merged or erased.
-    left_out = {Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED, Kind.CUSTOMER_CHANGED, Kind.ERASED}
+    # A demo has no photos, nobody in it was merged or erased, and what it tells holds.
+    left_out = {Kind.PHOTO_ADDED, Kind.PHOTO_REMOVED, Kind.CUSTOMER_CHANGED, Kind.ERASED, Kind.UPDATE_TAKEN_BACK}
     assert kinds == {*Kind} - left_out
     assert any(repair.promised_at is None and not repair.closed for repair in rows)
     assert any(len(repair.problem) > 500 for repair in rows)

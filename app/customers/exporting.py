@@ -14,7 +14,7 @@ from ..activity import record
 from ..activity.words import in_words
 from ..db import db, utcnow
 from ..models import Customer, Event, Photo, Repair, Shop, Staff, tracking_url
-from ..rules import Deed, Kind, Role, Status
+from ..rules import Deed, Kind, Role, Status, taken_back
 from . import queries
 
 WHAT = {
@@ -28,6 +28,7 @@ WHAT = {
     Kind.PROMISED: lazy_gettext("Promised"),
     Kind.NOTED: lazy_gettext("Noted"),
     Kind.UPDATED: lazy_gettext("Updated"),
+    Kind.UPDATE_TAKEN_BACK: lazy_gettext("Update taken back"),
     Kind.EDITED: lazy_gettext("Edited"),
     Kind.LINK_REPLACED: lazy_gettext("Link replaced"),
     Kind.PHOTO_ADDED: lazy_gettext("Photo added"),
@@ -74,6 +75,7 @@ def _repair(repair: Repair, events: list[Event], pictures: list[str], shop: Shop
     estimate = None
     if repair.estimate is not None:
         estimate = f"{formats.plain_money(repair.estimate, shop.currency)} {shop.currency}"
+    gone = taken_back(events)
     return {
         "Code": repair.code,
         "Branch": repair.branch.name,
@@ -88,21 +90,23 @@ def _repair(repair: Repair, events: list[Event], pictures: list[str], shop: Shop
         "Promised for": formats.iso_local(repair.promised_at, shop.timezone) if repair.promised_at else None,
         "Tracking page": tracking_url(shop, repair),
         "Photos": pictures,
-        "History": [_event(event, shop) for event in events],
+        "History": [_event(event, shop, is_gone=event.id in gone) for event in events],
     }
 
 
-def _event(event: Event, shop: Shop) -> dict:
+def _event(event: Event, shop: Shop, *, is_gone: bool) -> dict:
+    """is_gone: that the customer was told this, and does not read it any more."""
     said = {
         "When": formats.iso_local(event.at, shop.timezone),
         "Who": event.staff.name if event.staff else "Readylight",
         "What": str(WHAT[Kind(event.kind)]),
     }
-    # What was edited names fields, and who went over is a number in our books: neither is from where to where.
-    if event.kind not in {Kind.EDITED, Kind.CUSTOMER_CHANGED}:
+    # What was edited names fields; who went over, and what was taken back, is a number in our books: nothing of this is
+    # from where to where.
+    if event.kind not in {Kind.EDITED, Kind.CUSTOMER_CHANGED, Kind.UPDATE_TAKEN_BACK}:
         said |= {key: _readable(value) for key, value in (("From", event.old), ("To", event.new)) if value}
     if event.text:
-        said |= {"Text": in_words(event.text, event.kind), "The customer can read it": event.public}
+        said |= {"Text": in_words(event.text, event.kind), "The customer can read it": event.public and not is_gone}
     return said
 
 

@@ -262,6 +262,19 @@ def add_update(repair: Repair, text: str, *, by: Staff, version: int) -> None:
     db.session.commit()
 
 
+def take_back(repair: Repair, update_id: int, *, by: Staff, version: int) -> None:
+    """Takes back something that the customer was told: their page shows it no more, the history keeps both."""
+    check_version(repair, version)
+    told = db.session.get(Event, update_id)
+    if told is None or told.repair_id != repair.id or told.kind != Kind.UPDATED:
+        raise Refused(_("This repair has no such update."))
+    rules.demand_taking_back(Role(by.role), is_own=told.staff_id == by.id)
+    if told.id in rules.taken_back(repair.events):
+        raise Refused(_("This update is taken back already."))
+    _record(repair, by, Kind.UPDATE_TAKEN_BACK, old=str(told.id))
+    db.session.commit()
+
+
 def replace_link(repair: Repair, *, by: Staff, version: int) -> None:
     """Gives the repair a new tracking link; the old one is unknown from now on."""
     check_version(repair, version)

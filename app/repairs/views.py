@@ -398,6 +398,13 @@ def updates(code):
     return _change(code, "repairs.update", form, UPDATES, actions.add_update, lambda: {"text": form.text.data})
 
 
+@bp.post("/<code>/updates/<int(max=2147483647):update_id>/take-back")
+def take_back(code, update_id):
+    """Takes an update back."""
+    form = forms.VersionForm()
+    return _change(code, "repairs.update", form, UPDATES, actions.take_back, lambda: {"update_id": update_id})
+
+
 @bp.post("/<code>/link")
 def link(code):
     """Replaces the tracking link."""
@@ -436,6 +443,7 @@ _SAID = {
     actions.promise: lazy_gettext("Promise saved."),
     actions.add_note: lazy_gettext("Note added."),
     actions.add_update: lazy_gettext("The customer can read it now."),
+    actions.take_back: lazy_gettext("Taken back: the customer’s page does not show it any more."),
     actions.replace_link: lazy_gettext("New link made."),
     actions.add_photos: lazy_gettext("Photos added."),
     actions.remove_photo: lazy_gettext("Photo removed."),
@@ -514,6 +522,8 @@ def _page_values(repair: Repair, form=None, failed=None) -> dict:
     return {
         "repair": repair,
         "events": events,
+        "taken_back": rules.taken_back(events),
+        "may_take_back": {event.id for event in events if rules.may_take_back(role, is_own=event.staff_id == me().id)},
         "history": queries.part_of_history(events, forms.HistoryQuery(request.args).history.data),
         "photos": pictures,
         "photo_room": rules.MOST_PHOTOS - len(pictures) if me().may("repairs.photo") else 0,

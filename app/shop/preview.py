@@ -69,4 +69,4 @@ def _events(status: Status, promise: datetime, now: datetime) -> list[SimpleName
 
 
 def _event(at, kind, old=None, new=None, text="", public=False) -> SimpleNamespace:
-    return SimpleNamespace(at=at, kind=kind, old=old, new=new, text=text, public=public)
+    return SimpleNamespace(id=0, at=at, kind=kind, old=old, new=new, text=text, public=public)

@@ -33,7 +33,7 @@ REPAIR = QuickRead(
     .where(Repair.token == bindparam("token"))
 )
 _EVENTS = QuickRead(
-    select(Event.at, Event.kind, Event.old, Event.new, Event.text, Event.public)
+    select(Event.id, Event.at, Event.kind, Event.old, Event.new, Event.text, Event.public)
     .where(Event.repair_id == bindparam("repair"))
     .order_by(Event.id)
 )
@@ -136,6 +136,7 @@ def compose(shop, repair, events: list, tag: str) -> View:
 def _compose(shop, repair, events: list, tag: str) -> View:
     status, moves = Status(repair.status), rules.standing_moves(events)
     held = Status(repair.paused_from) if repair.paused_from else None
+    taken_back = rules.taken_back(events)
     promises = [event for event in events if event.kind == Kind.PROMISED]
     last = promises[-1] if promises else None
     reason = last.text if last else ""
@@ -170,7 +171,11 @@ def _compose(shop, repair, events: list, tag: str) -> View:
         late=Late(repair.promised_at, reason) if late else None,
         ready_since=repair.moved_at if status == Status.READY else None,
         cancel_reason=moves[-1].text if status == Status.CANCELLED and moves[-1].public else "",
-        updates=[(event.at, event.text) for event in reversed(events) if event.kind == Kind.UPDATED],
+        updates=[
+            (event.at, event.text)
+            for event in reversed(events)
+            if event.kind == Kind.UPDATED and event.id not in taken_back
+        ],
         timeline=_lines(status, held, repair.received_at, moves, present),
         changed_at=max(
             (event.at for event in events if not rules.is_internal(event.kind, event.new)), default=repair.received_at
