@@ -138,17 +138,22 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture
-def german(shop):
-    """The shop speaks German, until the test is over."""
+def speak(shop):
+    """Makes the shop speak another language, until the test is over."""
 
     def speak(language):
         with shop.inside():
             db.session.execute(update(Shop).values(language=language, version=Shop.version + 1))
             db.session.commit()
 
-    speak("de")
-    yield
+    yield speak
     speak("en")
+
+
+@pytest.fixture
+def german(speak):
+    """The shop speaks German, until the test is over."""
+    speak("de")
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Where things stand on the staff's pages, measured in a real browser: whole, in order, not in each other's way."""
+
+import pytest
+
+from app import language
+
+NARROW, WIDE = 390, 1440
+
+
+def resize(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+
+
+# What of the header is out of the window or over something else, how high it is, and whether the page goes sideways.
+HEADER = """() => {
+  const parts = [...document.querySelectorAll('.top .brand, .top nav a, .top .new, .top .account > summary')];
+  const faults = parts.filter(part => {
+    const a = part.getBoundingClientRect();
+    return a.left < 0 || a.right > innerWidth || parts.some(other => {
+      const b = other.getBoundingClientRect();
+      return other !== part && a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    });
+  });
+  const { height } = document.querySelector('.top').getBoundingClientRect();
+  const sideways = document.documentElement.scrollWidth > innerWidth;
+  return [faults.map(part => part.textContent), height > 110 && height, sideways];
+}"""
+
+
+@pytest.mark.parametrize("role", ["owner", "manager", "technician", "front_desk"])
+def test_the_menu_is_one_row_of_its_own_or_beside_the_name_in_every_language(counter, shop, speak, role):
+    page, found = counter(role), {}
+    for code in language.NAMES:
+        speak(code)
+        page.goto(f"{shop.url}/customers")
+        page.locator(".brand bdi").evaluate(
+            "name => name.textContent = 'Ridley, Hart & Daughters, Instruments of all Ages'"
+        )
+        for width in (320, 390, 736, 737, 834, 992, 993, 1152, 1153, 1440):
+            resize(page, width)
+            found[code, width] = page.evaluate(HEADER)
+    assert {place: faults for place, faults in found.items() if faults != [[], False, False]} == {}
