@@ -40,3 +40,19 @@ def test_the_menu_is_one_row_of_its_own_or_beside_the_name_in_every_language(cou
             resize(page, width)
             found[code, width] = page.evaluate(HEADER)
     assert {place: faults for place, faults in found.items() if faults != [[], False, False]} == {}
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_no_word_of_the_colours_is_broken(counter, shop, speak, width):
+    page = counter("owner")
+    resize(page, width)
+    for code in language.NAMES:
+        speak(code)
+        page.goto(f"{shop.url}/customers")
+        page.locator(".account summary").click()
+        lines = page.locator(".themes button").evaluate_all("""buttons => buttons.map(button => {
+          const text = document.createRange();
+          text.selectNodeContents(button);
+          return text.getClientRects().length;
+        })""")
+        assert lines == [1, 1, 1], code
