@@ -1,5 +1,7 @@
 """Where things stand on the staff's pages, measured in a real browser: whole, in order, not in each other's way."""
 
+from itertools import pairwise
+
 import pytest
 
 from app import language
@@ -56,3 +58,31 @@ def test_no_word_of_the_colours_is_broken(counter, shop, speak, width):
           return text.getClientRects().length;
         })""")
         assert lines == [1, 1, 1], code
+
+
+# Of each line of times, where its parts stand: what the break is called, from, to.
+TIMES = """[...document.querySelectorAll('.day')].filter(day => day.querySelector(':checked')).flatMap(day => {
+  const [opens, closes, pauses, resumes] = day.querySelectorAll('input[type=time]');
+  return [[opens, closes], [day.querySelector('.pause > .quiet'), pauses, resumes]];
+}).map(line => line.map(part => {
+  const { left, right, top, bottom } = part.getBoundingClientRect();
+  return [left, right, top, bottom];
+}))"""
+
+
+def test_from_and_to_stand_on_one_line(counter, shop):
+    # Twelve hours, with their AM and PM, are the widest that a browser has.
+    page = counter("owner", locale="en-US")
+    page.goto(f"{shop.url}/settings/branches/new")
+    page.get_by_label("Show opening hours to customers").check()
+    page.get_by_label("Closed for a break at midday").check()
+    for width in (320, NARROW, WIDE):
+        resize(page, width)
+        lines = page.evaluate(TIMES)
+        assert len(lines) == 10
+        for line in lines:
+            # Where even the shortest line is too long, what it is called stands above it.
+            parts = line if width > 320 else line[-2:]
+            assert max(top for _, _, top, _ in parts) < min(bottom for *_, bottom in parts), (width, line)
+            assert all(one[1] < other[0] for one, other in pairwise(parts)), (width, line)
+            assert parts[-1][1] <= width
