@@ -6,6 +6,8 @@ import pytest
 
 from app import language
 
+from ..factories import make_repair
+
 NARROW, WIDE = 390, 1440
 
 
@@ -86,3 +88,32 @@ def test_from_and_to_stand_on_one_line(counter, shop):
             assert max(top for _, _, top, _ in parts) < min(bottom for *_, bottom in parts), (width, line)
             assert all(one[1] < other[0] for one, other in pairwise(parts)), (width, line)
             assert parts[-1][1] <= width
+
+
+PANELS = """[...document.querySelectorAll('main .panel')].map(panel => {
+  const { top, left } = panel.getBoundingClientRect();
+  return [panel.id, top, left];
+})"""
+
+
+@pytest.mark.parametrize(("width", "least"), [(NARROW, 300), (WIDE, 650)])
+def test_the_problem_is_read_first_and_over_the_whole_width(counter, shop, width, least):
+    with shop.inside():
+        code = make_repair(
+            item="Double bass of an unknown maker " * 3, problem="x" * 2000, accessories="Bow", serial="1"
+        ).code
+    page = counter("technician")
+    resize(page, width)
+    page.goto(f"{shop.url}/repairs/{code}")
+    boxes = page.evaluate(PANELS)
+    # What comes first with the tab key comes first to the eye: in one column on a phone, in each of two on a desktop.
+    assert [name for name, *_ in boxes][:4] == ["status", "details", "promise", "tracking-card"]
+    for column in {left for *_, left in boxes}:
+        tops = [top for _, top, left in boxes if left == column]
+        assert tops == sorted(tops)
+    assert boxes[1][2] == boxes[0][2], "under the status, not beside it"
+    label, problem = page.locator("#details .first").first.locator("dt, dd").all()
+    assert label.inner_text() == "Problem"
+    assert label.bounding_box()["x"] == problem.bounding_box()["x"]
+    assert problem.bounding_box()["width"] > least
+    assert page.evaluate("document.documentElement.scrollWidth") == width
