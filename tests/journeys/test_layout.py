@@ -1,10 +1,12 @@
 """Where things stand on the staff's pages, measured in a real browser: whole, in order, not in each other's way."""
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from app import language
+from app.db import db, utcnow
 
 from ..factories import make_repair
 
@@ -117,3 +119,34 @@ def test_the_problem_is_read_first_and_over_the_whole_width(counter, shop, width
     assert label.bounding_box()["x"] == problem.bounding_box()["x"]
     assert problem.bounding_box()["width"] > least
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+# Of each row since when it is ready, and whether that goes over the code, the status or the end.
+SINCE = """[...document.querySelectorAll('#results li')].map(row => {
+  const text = document.createRange();
+  const [when, ...others] = ['.when', '.code', '.status'].map(part => {
+    text.selectNodeContents(row.querySelector(part));
+    return text.getBoundingClientRect();
+  });
+  const over = others.some(other =>
+    when.left < other.right && other.left < when.right && when.top < other.bottom && other.top < when.bottom);
+  return [row.querySelector('.when').innerText, over || when.right > row.getBoundingClientRect().right];
+})"""
+
+
+@pytest.mark.parametrize("width", [NARROW, 1100])
+def test_since_when_a_repair_is_ready_is_said_so_and_has_room(counter, shop, speak, width):
+    with shop.inside():
+        for minutes in (0, 11, 60 * 24 * 21):
+            make_repair(item=f"Ocarina {width}", status="ready").moved_at = utcnow() - timedelta(minutes=minutes)
+            db.session.commit()
+    page, said = counter("owner"), {}
+    resize(page, width)
+    for code in language.NAMES:
+        speak(code)
+        page.goto(f"{shop.url}/repairs?q=ocarina+{width}&sort=oldest")
+        found = page.evaluate(SINCE)
+        assert [text for text, over in found if over] == []
+        said[code] = {text for text, _ in found}
+    assert said["en"] == {"ready just now", "ready 11 minutes ago", "ready 3 weeks ago"}
+    assert said["de"] == {"gerade eben fertig", "vor 11 Minuten fertig", "vor 3 Wochen fertig"}
