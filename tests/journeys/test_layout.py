@@ -150,3 +150,23 @@ def test_since_when_a_repair_is_ready_is_said_so_and_has_room(counter, shop, spe
         said[code] = {text for text, _ in found}
     assert said["en"] == {"ready just now", "ready 11 minutes ago", "ready 3 weeks ago"}
     assert said["de"] == {"gerade eben fertig", "vor 11 Minuten fertig", "vor 3 Wochen fertig"}
+
+
+VIEWS = {"en": "Views and lists", "de": "Ansichten & Listen", "es": "Vistas y listas", "fr": "Vues et listes"}
+
+
+def test_views_and_lists_are_called_so_and_stand_beside_the_heading_on_a_phone(counter, shop, speak):
+    page = counter("owner")
+    resize(page, NARROW)
+    for code, name in VIEWS.items():
+        speak(code)
+        page.goto(f"{shop.url}/repairs")
+        button = page.locator(".views summary")
+        assert button.inner_text().strip() == name
+        heading, box = page.locator("h1").bounding_box(), button.bounding_box()
+        assert box["y"] < heading["y"] + heading["height"]
+        assert box["x"] + box["width"] <= NARROW - 16
+        button.click()
+        sheet = page.locator(".views .sheet").bounding_box()
+        assert sheet["x"] >= 0
+        assert sheet["x"] + sheet["width"] <= NARROW
