@@ -434,6 +434,7 @@ class Target:
         repairs.append(make_repair(status="cancelled", reason=PRIVATE["reason"], **private))
         old = repairs[1].token
         actions.replace_link(repairs[1], by=by, version=repairs[1].version)
+        actions.add_update(repairs[1], "The part is here.", by=by, version=repairs[1].version)
         with_photo = {"version": repairs[0].version, "photos": (io.BytesIO(PICTURE), "x.png")}
         self.app.test_client().be(by).send(f"/repairs/{repairs[0].code}/photos", with_photo)
         photo = db.session.scalar(select(Photo))
@@ -449,6 +450,7 @@ class Target:
             "staff_id": [person.id for person in self.people.values()],
             "photo_id": [photo.id],
             "saved_id": [1, 2],
+            "update_id": [event.id for event in repairs[1].events][-2:],
             "kind": ["receipt", "label"],
             "name": [photo.name],
             "filename": ["css/tokens.css", "js/staff.js"],
