@@ -264,3 +264,15 @@ def test_merging_and_giving_away_at_once_leave_every_repair_with_somebody(app, o
     assert answers[1] in {303, 409}
     db.session.expire_all()
     assert db.session.get_one(Repair, repair.id).customer.merged_at is None
+
+
+def test_whoever_writes_a_note_at_that_moment_still_finds_the_repair(app, owner, manager, repair, somchai):
+    given = {"version": repair.version, "phone": "0899999999", "csrf_token": owner.csrf_token()}
+    note = {"version": repair.version, "text": "The chain is new.", "csrf_token": manager.csrf_token()}
+    place, notes = address(repair), f"/repairs/{repair.code}/notes"
+    answers = at_once(
+        app,
+        lambda: owner.post(place, data=given).status_code,
+        lambda: manager.post(notes, data=note).status_code,
+    )
+    assert sorted(answers) == [303, 409]

@@ -225,7 +225,7 @@ def give_to(repair: Repair, phone: str, *, by: Staff, version: int, name: str, e
     # once more.
     db.session.rollback()
     customer = customers.find_or_create(phone, name, email)
-    db.session.refresh(repair, with_for_update={"of": Repair})
+    _hold(repair)
     check_version(repair, version)
     if repair.customer.erased_at:
         raise Refused(_("The customer was erased: nobody knows any more whose this repair was."))
@@ -293,7 +293,7 @@ def add_photos(repair: Repair, uploads, *, by: Staff, version: int) -> None:
     check_version(repair, version)
     rules.demand_room(_photo_count(repair), len(uploads))
     with _stored(uploads) as pictures:
-        db.session.refresh(repair, with_for_update={"of": Repair})
+        _hold(repair)
         check_version(repair, version)
         _add_pictures(repair, pictures, by)
         db.session.commit()
@@ -424,6 +424,15 @@ def _move(repair, kind, to, by, *, text="", public=False) -> Status:
     repair.moved_at = repair.changed_at
     db.session.commit()
     return to
+
+
+def _hold(repair: Repair) -> None:
+    """Locks it until the commit, and reads it as it then is.
+
+    By itself: PostgreSQL finds no row, joined with the customer whose it was, once it went to another while one waited.
+    """
+    db.session.execute(select(Repair.id).where(Repair.id == repair.id).with_for_update())
+    db.session.refresh(repair)
 
 
 def check_version(repair: Repair, version: int | None) -> None:

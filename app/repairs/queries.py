@@ -40,6 +40,10 @@ def get_repair(code: str, doing: str) -> Repair:
     if request.method == "POST":
         query = query.with_for_update(of=Repair)
     repair = db.session.scalar(query)
+    if repair is None and request.method == "POST":
+        # While one waited for the lock it went to another customer: PostgreSQL then finds no row, joined with whose it
+        # was.
+        repair = db.session.scalar(query)
     if repair is None or not auth.me().sees(repair.branch_id):
         abort(404)
     auth.demand(doing)
