@@ -27,12 +27,15 @@ def words(typed: str) -> list[set[str]]:
     found = []
     written_out = unicodedata.normalize("NFC", typed.casefold()).translate(_WRITTEN_OUT)
     for word, longer in zip(formats.search_words(typed), formats.search_words(written_out), strict=True):
-        spellings = {word, longer, formats.compact(word)}
+        spellings = {word, formats.compact(word)}
         number = formats.digits(word)
         if len(number) >= GRAM and re.fullmatch(r"\+?[\d\s()./-]+", word):
             spellings.add(number)
         if len(bare := _without_umlauts(word)) >= GRAM:
             spellings.add(bare)
+        # Two letters are few, however they are written.
+        if len(word) >= GRAM:
+            spellings.add(longer)
         found.append(spellings - {""})
     return found
 

@@ -185,6 +185,17 @@ def test_one_technician_s_repairs_are_seen_by_everybody(owner, front_desk, techn
             assert f"technician={tim.id}" in chip["href"]
 
 
+def test_a_filter_for_whoever_left_since_can_be_taken_off(owner):
+    ben = make_staff("technician", name="Ben")
+    mine = make_repair(technician_id=ben.id)
+    ben.active = False
+    db.session.commit()
+    page = owner.page("/repairs", query_string={"technician": ben.id})
+    assert codes(page) == [mine.code]
+    assert page.one("#technician option[selected]")["value"] == str(ben.id)
+    assert page.one("#board .on a").get_text(strip=True) == "Another technician"
+
+
 def test_what_nobody_has_touched_for_days_is_found(owner, clock):
     clock.set(MORNING)
     old = make_repair()

@@ -204,7 +204,7 @@ def test_the_same_form_sent_twice_makes_one_repair(front_desk, form):
 
 CHANGES = [
     *({"item": "iPhone 12"}, {"problem": "Mute."}, {"serial": ""}, {"estimate": "2"}, {"phone": "081 234 5679"}),
-    *({"promise_pick": "tomorrow"}, {"accessories": "Case"}),
+    *({"promise_pick": "tomorrow"}, {"accessories": "Case"}, {"note": "Knows us."}),
 ]
 
 

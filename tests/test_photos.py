@@ -21,6 +21,7 @@ from app.repairs import actions, photos
 
 from .conftest import Page
 from .factories import branch, make_customer, make_repair, make_staff
+from .test_settings import in_currency
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -722,6 +723,24 @@ def test_a_form_sent_twice_brings_its_photos_once(owner, folder):
     assert answer.headers["HX-Redirect"] == f"/repairs/{repair.code}"
     assert len(kept(repair)) == 1
     assert len(files(folder)) == 2
+
+
+def test_photos_that_are_added_to_a_form_that_was_sent_before_are_not_dropped_unsaid(owner, folder):
+    post(owner, "/repairs/new", intake(), 200)
+    page = post(owner, "/repairs/new", intake((picture(), "a.jpg")), 422)
+    assert "This form was sent before" in page.one("#intake [role=alert]").get_text()
+    assert len(repairs()) == 1
+
+
+def test_an_estimate_in_the_currency_of_a_moment_ago_is_not_taken_in(owner, shop, folder):
+    by = owner.staff
+    fields = {"phone": "+66812345678", "name": "Malee", "email": "", "note": "", "promised_at": None, "key": "k"}
+    details = {"item": "Cello", "problem": "A crack.", "serial": "", "accessories": "", "technician_id": None}
+    upload = Meanwhile(picture(), lambda: in_currency(owner, "JPY"))
+    with pytest.raises(actions.OtherCurrency):
+        actions.take_in(shop, branch("MN").id, by=by, uploads=[upload], estimate=10000, **fields, **details)
+    db.session.rollback()
+    assert (repairs(), files(folder)) == ([], [])
 
 
 def test_the_front_desk_takes_in_without_photos(front_desk, owner, folder):

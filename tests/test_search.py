@@ -45,7 +45,8 @@ def test_a_word_is_looked_for_in_every_spelling_it_may_have(typed, spellings):
 
 
 @pytest.mark.parametrize(
-    ("typed", "is_short"), [("a", True), ("jo an", True), ("ana", False), ("jo ana", False), ("王芳", False)]
+    ("typed", "is_short"),
+    [("a", True), ("jo an", True), ("ana", False), ("jo ana", False), ("王芳", False), ("Mü", True)],
 )
 def test_a_search_is_short_when_no_word_has_three_letters(typed, is_short):
     assert search.is_short(typed) is is_short

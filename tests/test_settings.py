@@ -9,7 +9,7 @@ from app.db import db
 from app.models import Activity, Branch, Repair
 
 from .conftest import POSTGRESQL
-from .factories import branch, make_branch, make_customer, make_repair
+from .factories import branch, make_branch, make_customer, make_repair, make_staff
 
 NEW_PASSWORD = "four louder lamps"
 
@@ -503,13 +503,15 @@ def test_an_estimate_that_would_be_too_large_is_named_by_the_field_and_nothing_i
 def test_a_form_with_the_old_figures_in_it_is_outdated(owner, shop):
     """12.500 dinars would be read as 12,500 dollars."""
     shop.currency = "KWD"
-    repair = make_repair(estimate=12500)
+    repair = make_repair(estimate=12500, by=make_staff("manager", name="Ana"))
     url = f"/repairs/{repair.code}/edit"
     form = shown(owner.page(url))
     assert form["estimate"] == "12.500"
     in_currency(owner, "USD")
     page = owner.send(url, form, 409)
-    assert "Price estimate: 12.50" in page.one("[role=alert]").get_text()
+    said = page.one("[role=alert]").get_text()
+    assert "Price estimate: 12.50" in said
+    assert said.startswith(f"{owner.staff.name} changed this repair"), "and not Ana, who did the last thing to it"
     assert estimates() == [1250]
 
 

@@ -34,6 +34,10 @@ class WorksElsewhere(Refused):
     """The technician is at another branch, where the repair cannot be seen."""
 
 
+class OtherCurrency(Refused):
+    """The estimate was written down in the currency that the shop had a moment ago."""
+
+
 def take_in(
     shop: Shop,
     branch_id: int,
@@ -52,8 +56,9 @@ def take_in(
 
     details: item, problem, serial, accessories, technician_id, estimate. key: the form's own, so that
     a double click makes one repair. uploads: pictures of it (photos.store says what these are).
-    Raises TakenIn, Refused, WorksElsewhere, customers.PhoneTaken, NoPicture.
+    Raises TakenIn, Refused, WorksElsewhere, OtherCurrency, customers.PhoneTaken, NoPicture.
     """
+    currency = shop.currency
     if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
         raise TakenIn(before)
     with _stored(uploads) as pictures:
@@ -64,6 +69,8 @@ def take_in(
         if key and (before := db.session.scalar(select(Repair).where(Repair.intake_key == key))):
             raise TakenIn(before)
         _demand_there(details["technician_id"], branch)
+        if details["estimate"] is not None:
+            _demand_currency(currency)
         customer = customers.find_or_create(phone, name, email)
         repair = _new_repair(shop, branch, customer, key, promised_at=promised_at, **details)
         _record(repair, by, Kind.RECEIVED, new=Status.RECEIVED)
@@ -76,6 +83,12 @@ def take_in(
             _add_pictures(repair, pictures, by)
         db.session.commit()
     return repair
+
+
+def _demand_currency(currency: str) -> None:
+    # Locked: whoever changes it waits, and finds this estimate among those that go over.
+    if db.session.scalar(select(Shop.currency).with_for_update(read=True)) != currency:
+        raise OtherCurrency(_("The shop’s currency was changed a moment ago: look at the estimate once more."))
 
 
 def bring_in(

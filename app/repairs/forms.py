@@ -142,8 +142,14 @@ class IntakeForm(ItemFields, PromiseFields, CustomerFields, Form):
     def tells_of(self, repair: Repair, shop: Shop) -> bool:
         """Whether it holds what that repair was taken in with: it was sent twice, and nothing was changed between."""
         told = self.details(shop) | {"branch_id": self.branch.data, "promised_at": self.promised_at(shop)}
-        is_theirs = formats.parse_phone(self.phone.data, shop.country) == repair.customer.phone
-        return is_theirs and all(getattr(repair, name) == value for name, value in told.items())
+        notes = [event.text for event in repair.events if event.kind == rules.Kind.NOTED]
+        return (
+            formats.parse_phone(self.phone.data, shop.country) == repair.customer.phone
+            and all(getattr(repair, name) == value for name, value in told.items())
+            # A known customer's is not asked for.
+            and self.name.data in {"", repair.customer.name}
+            and (not self.note.data or self.note.data in notes)
+        )
 
     def begin_another(self, sent: Repair) -> None:
         """Makes it the form of another repair, and says that it was sent before."""

@@ -11,8 +11,8 @@ from sqlalchemy.orm import joinedload
 
 from .. import auth, formats, rules, search
 from ..db import db
-from ..models import Branch, Event, Photo, Repair, SavedFilter, Shop, Staff
-from ..rules import Status
+from ..models import Activity, Branch, Event, Photo, Repair, SavedFilter, Shop, Staff
+from ..rules import Deed, Status
 from . import scanning
 
 PAGE_SIZE = 50
@@ -54,6 +54,15 @@ def history(repair: Repair) -> list[Event]:
     """Everything that happened to a repair, oldest first, with who did it."""
     query = select(Event).where(Event.repair_id == repair.id).options(joinedload(Event.staff)).order_by(Event.id)
     return list(db.session.scalars(query))
+
+
+def last_change(repair: Repair) -> tuple[Staff | None, datetime]:
+    """Who changed a repair last, and when; a change of the shop's currency changes all that have an estimate."""
+    last = history(repair)[-1]
+    changed = select(Activity).where(Activity.kind == Deed.SHOP_CHANGED, Activity.at > last.at)
+    changed = changed.where(Activity.text.contains("currency")).order_by(Activity.id.desc()).limit(1)
+    newer = db.session.scalar(changed) if repair.estimate is not None else None
+    return (newer or last).staff, (newer or last).at
 
 
 @dataclass(frozen=True)

@@ -160,13 +160,16 @@ def new():
         try:
             repair = _take_in(form, shop)
         except actions.TakenIn as twin:
-            if form.tells_of(twin.repair, shop):
+            photos_came = len((form.photos and form.photos.data) or ()) in {0, len(queries.photos(twin.repair))}
+            if photos_came and form.tells_of(twin.repair, shop):
                 return go_to(url_for(".show", code=twin.repair.code))
             form.begin_another(twin.repair)
         except (customers.NameNeeded, customers.PhoneTaken) as refusal:
             _say_whose(form, refusal)
         except actions.WorksElsewhere as refusal:
             form.technician.errors = [str(refusal)]
+        except actions.OtherCurrency as refusal:
+            form.estimate.errors = [str(refusal)]
         except rules.NoPicture as refusal:
             form.photos.errors = [str(refusal)]
         except Refused as refusal:
@@ -500,9 +503,9 @@ _FASTER = {
 
 def _who_was_faster(repair: Repair, *, typed: bool = True) -> str:
     """What to say to whoever was slower. typed: whether they had typed something, which is still there."""
-    last, shop = queries.history(repair)[-1], get_shop()
-    who = last.staff.name if last.staff else _("Somebody")
-    return _FASTER[typed] % {"who": who, "time": formats.local_time(last.at, shop.timezone, shop.country)}
+    (staff, at), shop = queries.last_change(repair), get_shop()
+    who = staff.name if staff else _("Somebody")
+    return _FASTER[typed] % {"who": who, "time": formats.local_time(at, shop.timezone, shop.country)}
 
 
 def _page_values(repair: Repair, form=None, failed=None) -> dict:

@@ -3,7 +3,7 @@
 from babel.numbers import get_currency_precision
 from flask import abort
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from .. import auth, formats, passwords
 from ..activity import record
@@ -70,6 +70,9 @@ def _keep_figures(shop: Shop, currency: str) -> None:
         kept = (Repair.estimate + 10**-more // 2) // 10**-more
     else:
         return
+    # In the order in which others lock several: two who have each what the other wants next would wait for ever.
+    priced = select(Repair.id).where(Repair.estimate.is_not(None)).order_by(Repair.id).with_for_update(key_share=True)
+    db.session.scalar(select(func.count()).select_from(priced.subquery()))
     # A form in which the old figures stand open, "12.500" say, would be read as thousands: it is outdated.
     changes = {"estimate": kept, "version": Repair.version + 1}
     db.session.execute(

@@ -151,10 +151,16 @@
 
   // Whoever sends the intake form has typed all of it: a customer who is still being looked up would come after the answer
   // and wipe away what it says.
+  let sentPhone = null;
   document.addEventListener("htmx:config:request", (event) => {
     const intake = document.getElementById("intake");
-    if (event.target === intake) intake.elements.phone.dispatchEvent(new Event("htmx:abort"));
-    else if (intake?.contains(event.target) && intake.matches(".htmx-request")) event.preventDefault();
+    if (!intake?.contains(event.target)) return;
+    const phone = intake.elements.phone;
+    if (event.target === intake) {
+      sentPhone = phone.value;
+      phone.dispatchEvent(new Event("htmx:abort"));
+    } else if (phone.value === sentPhone || intake.matches(".htmx-request")) event.preventDefault();
+    else sentPhone = null;
   });
 
   // The same file may be chosen again, after an answer that never came. At intake what was chosen stays until then.
@@ -202,7 +208,6 @@
   function showPicked() {
     const all = boxes(), picked = all.filter((box) => box.checked), ticked = picked.length;
     seen = new Map(picked.map((box) => [box.id, seen.get(box.id) ?? box.value]));
-    for (const box of picked) box.value = seen.get(box.id);
     const head = document.querySelector("#results input[data-pick-all]");
     if (head) {
       head.checked = ticked > 0 && ticked === all.length;
@@ -219,6 +224,12 @@
   }
   // What the last step did stands there until the next thing is done.
   const forget = () => document.querySelector("#bulk .done")?.remove();
+  document.addEventListener("htmx:config:request", (event) => {
+    if (event.target.id !== "bulk") return;
+    const { body } = event.detail.ctx.request;
+    body.delete("pick");
+    for (const pick of seen.values()) body.append("pick", pick);
+  });
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-pick-all]")) for (const box of boxes()) box.checked = event.target.checked;
     if (!event.target.matches("#results input[type=checkbox]")) return;

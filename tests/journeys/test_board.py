@@ -162,6 +162,25 @@ def test_what_a_bulk_step_could_not_move_stays_ticked_and_says_why(counter, shop
     assert status_of(shop, first, second) == ["repairing", "diagnosing"]
 
 
+def test_what_is_ticked_anew_is_meant_as_it_stands_now(counter, shop, violins):
+    page, (first, *_) = counter("owner"), violins
+    page.clock.install()
+    page.goto(f"{shop.url}/repairs?q=guarneri")
+    tick = page.get_by_label(f"Select {first}")
+    tick.check()
+    elsewhere = counter("owner")
+    elsewhere.goto(f"{shop.url}/repairs/{first}")
+    elsewhere.locator("#status form button").first.click()
+    elsewhere.locator("#status h2", has_text="Diagnosing").wait_for()
+    page.clock.fast_forward(10_000)
+    page.locator("#results li", has_text=first).get_by_text("Diagnosing").wait_for()
+    tick.uncheck()
+    tick.check()
+    page.get_by_role("button", name="Next step").click()
+    page.locator("#results li", has_text=first).get_by_text("Repairing").wait_for()
+    assert page.locator("#bulk [role=alert]").count() == 0
+
+
 def test_whoever_signs_in_again_elsewhere_is_no_longer_told_to(counter, shop):
     page = counter("owner")
     page.clock.install()

@@ -143,6 +143,16 @@ def test_a_customer_who_is_still_looked_up_wipes_no_answer_away(counter):
     page.wait_for_timeout(300)
     assert page.locator("#name-error").is_visible()
 
+    # Nor does one that is asked for after the answer, for the number that was sent.
+    page.unroute("**/repairs/new/customer")
+    page.get_by_label("Phone").press("Backspace")
+    with page.expect_response(lambda answer: answer.url.endswith("/repairs/new")):
+        page.get_by_role("button", name="Take in", exact=True).click()
+    page.locator("#name-error").wait_for()
+    page.clock.run_for(1000)
+    page.wait_for_timeout(300)
+    assert page.locator("#name-error").is_visible()
+
 
 def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
     with shop.inside():
