@@ -121,10 +121,11 @@ class Worker(ThreadWorker):
     def set_accept_enabled(self, enabled):
         """Opens or closes the door. Before a worker stops, it lets in whoever stands at the door."""
         super().set_accept_enabled(enabled)
-        if self.alive:
+        # It may be told to end while it opens: then it closes in its turn.
+        if self.alive or enabled:
             return
-        for listener in self.sockets:
-            before = None
+        while self.sockets:
+            listener, before = self.sockets.pop(), None
             while self.nr_conns != before:
                 before = self.nr_conns
                 self.accept(listener)

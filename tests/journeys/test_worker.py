@@ -6,12 +6,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
+from selectors import DefaultSelector
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.sock import TCPSocket
 
 from app.config import ROOT
+from app.worker import Worker
 
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get("TEST_DATABASE_URL")), reason="no matter of the database: tried on SQLite"
@@ -40,6 +45,23 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
+
+
+def test_a_worker_that_is_told_to_end_while_it_opens_closes_in_peace():
+    worker = Worker.__new__(Worker)
+    worker.poller, worker.pending_conns, worker.nr_conns, worker._accepting = DefaultSelector(), deque(), 0, False
+    worker.cfg, worker.alive = Config(), False
+    worker.sockets = [TCPSocket(("127.0.0.1", 0), worker.cfg, None)]
+    address = worker.sockets[0].getsockname()
+    with closing(worker.poller), socket.create_connection(address) as standing_at_the_door:
+        worker.set_accept_enabled(True)
+        worker.enqueue_req = lambda connection: standing_at_the_door.sendall(b"in")
+        for _ in range(2):
+            # Whether too many are in, or it ends: it is told so twice.
+            worker.set_accept_enabled(False)
+        assert worker.nr_conns == 1
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 @pytest.fixture(scope="module")
