@@ -36,7 +36,8 @@ HEADER = """() => {
 @pytest.mark.parametrize("role", ["owner", "manager", "technician", "front_desk"])
 def test_the_menu_is_one_row_of_its_own_or_beside_the_name_in_every_language(counter, shop, speak, role):
     page, found = counter(role), {}
-    for code in language.NAMES:
+    # An owner's menu is the longest, and German's words are.
+    for code in language.NAMES if role == "owner" else ("de",):
         speak(code)
         page.goto(f"{shop.url}/customers")
         page.locator(".brand bdi").evaluate(

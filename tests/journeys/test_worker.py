@@ -53,9 +53,9 @@ def test_a_worker_that_is_told_to_end_while_it_opens_closes_in_peace():
     worker.cfg, worker.alive = Config(), False
     worker.sockets = [TCPSocket(("127.0.0.1", 0), worker.cfg, None)]
     address = worker.sockets[0].getsockname()
-    with closing(worker.poller), socket.create_connection(address) as standing_at_the_door:
+    with closing(worker.poller), socket.create_connection(address):
         worker.set_accept_enabled(True)
-        worker.enqueue_req = lambda connection: standing_at_the_door.sendall(b"in")
+        worker.enqueue_req = lambda connection: connection.close()
         for _ in range(2):
             # Whether too many are in, or it ends: it is told so twice.
             worker.set_accept_enabled(False)
