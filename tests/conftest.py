@@ -53,7 +53,7 @@ CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"tim
 # Files whose tests are the same whatever the database is: where there are two, they run on the first.
 ONCE = {
     *("architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "private", "requirements"),
-    *("rules", "worker"),
+    *("layout", "paper", "rules", "worker"),
 }
 
 
