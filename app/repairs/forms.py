@@ -139,8 +139,16 @@ class IntakeForm(ItemFields, PromiseFields, CustomerFields, Form):
     then = StringField()
     key = HiddenField(default=lambda: secrets.token_hex(16), validators=[Length(max=32)])
 
-    def tells_of(self, repair: Repair, shop: Shop) -> bool:
-        """Whether it holds what that repair was taken in with: it was sent twice, and nothing was changed between."""
+    @property
+    def uploads(self) -> list:
+        """The files that came along; none where the form has no place for them."""
+        return (self.photos and self.photos.data) or []
+
+    def tells_of(self, repair: Repair, shop: Shop, photos: int) -> bool:
+        """Whether it holds what that repair was taken in with: it was sent twice, and nothing was changed between.
+
+        photos: how many the repair has.
+        """
         told = self.details(shop) | {"branch_id": self.branch.data, "promised_at": self.promised_at(shop)}
         notes = [event.text for event in repair.events if event.kind == rules.Kind.NOTED]
         return (
@@ -149,6 +157,7 @@ class IntakeForm(ItemFields, PromiseFields, CustomerFields, Form):
             # A known customer's is not asked for.
             and self.name.data in {"", repair.customer.name}
             and (not self.note.data or self.note.data in notes)
+            and len(self.uploads) in {0, photos}
         )
 
     def begin_another(self, sent: Repair) -> None:

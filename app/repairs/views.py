@@ -160,8 +160,7 @@ def new():
         try:
             repair = _take_in(form, shop)
         except actions.TakenIn as twin:
-            photos_came = len((form.photos and form.photos.data) or ()) in {0, len(queries.photos(twin.repair))}
-            if photos_came and form.tells_of(twin.repair, shop):
+            if form.tells_of(twin.repair, shop, photos=len(queries.photos(twin.repair))):
                 return go_to(url_for(".show", code=twin.repair.code))
             form.begin_another(twin.repair)
         except (customers.NameNeeded, customers.PhoneTaken) as refusal:
@@ -198,7 +197,7 @@ def _take_in(form, shop) -> Repair:
         note=form.note.data,
         promised_at=form.promised_at(shop),
         key=form.key.data,
-        uploads=(form.photos and form.photos.data) or (),
+        uploads=form.uploads,
         **form.details(shop),
     )
 
