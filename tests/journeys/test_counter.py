@@ -337,6 +337,7 @@ def test_a_day_at_the_counter_without_javascript(counter, shop):
     page.get_by_role("link", name="Repairs", exact=True).first.click()
     page.locator("#q").fill("brompton electric")
     page.locator("#q").press("Enter")
+    page.locator("#results a", has_text=code).wait_for()
     assert page.locator("#results a").count() == 1
     with shop.inside():
         assert Repair.query.filter_by(code=code).one().status == "waiting_parts"
