@@ -129,6 +129,7 @@ class Client(FlaskClient):
     """A browser. `page` looks, `send` posts a form, `htmx` posts one as htmx does; each checks the status first."""
 
     staff_id: int | None = None
+    _token = _token_of = ""
 
     def open(self, *args, **kwargs):
         """One request, which sees of the test only what is committed."""
@@ -174,9 +175,13 @@ class Client(FlaskClient):
         return db.session.get_one(Staff, self.staff_id)
 
     def csrf_token(self) -> str:
-        """A token for this browser's session, as any of its forms would have."""
-        # In a context of its own, because Flask-WTF keeps the token in g, where another browser would find it.
-        return contextvars.Context().run(self._csrf_token)
+        """A token for this browser's session, as any of its forms would have; the same one as long as that stays."""
+        cookie = self.get_cookie("readylight")
+        if cookie is None or cookie.value != self._token_of:
+            # In a context of its own, because Flask-WTF keeps the token in g, where another browser would find it.
+            self._token = contextvars.Context().run(self._csrf_token)
+            self._token_of = self.get_cookie("readylight").value
+        return self._token
 
     def _csrf_token(self) -> str:
         with self.session_transaction() as cookie, self.application.test_request_context():

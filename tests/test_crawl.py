@@ -119,7 +119,7 @@ def asked(form):
 @pytest.fixture
 def town(app):
     """A small shop in full swing, with a photo at each branch."""
-    made = demo.fill(14, public_url=PUBLIC_URL)
+    made = demo.fill(9, public_url=PUBLIC_URL)
     file = BytesIO()
     Image.new("RGB", (4, 3)).save(file, "PNG")
     owner = person("owner")

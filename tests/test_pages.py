@@ -1,9 +1,9 @@
 """Every page, every way to ask for it, in the name of everyone: does it open as pages.py says?"""
 
+import re
 from contextlib import contextmanager
 
 import pytest
-from bs4 import BeautifulSoup
 from flask import has_request_context
 from sqlalchemy import event
 
@@ -13,6 +13,7 @@ from . import pages
 from .pages import BACK, DOOR, OPEN, PAGES, PEOPLE
 
 HTMX = {"HX-Request": "true"}
+WAY_OUT = re.compile(rb'<form[^>]* action="/logout"(?:(?!</form>).)*<button[^>]*>(?:\s*<svg.*?</svg>)?\s*Sign out\s*</button>', re.DOTALL)
 
 
 class Committed(BaseException):
@@ -83,8 +84,7 @@ def test_every_page_opens_to_those_whose_it_is_and_to_nobody_else(app, shop, fol
             if not is_as_expected(expected, method, status, location):
                 wrong.append(f"{method} {url} ({rule.endpoint}) answers {status} {location}, not {sorted(expected)}")
             elif b'<header class="top"' in page and method == "GET":
-                out = BeautifulSoup(page, "html.parser").select_one("form[action='/logout'] button")
-                assert out.get_text(strip=True) == "Sign out", url
+                assert WAY_OUT.search(page), url
             asked += 1
     assert not wrong, f"{person}:\n" + "\n".join(wrong)
     assert asked > 100
