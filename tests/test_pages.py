@@ -13,7 +13,9 @@ from . import pages
 from .pages import BACK, DOOR, OPEN, PAGES, PEOPLE
 
 HTMX = {"HX-Request": "true"}
-WAY_OUT = re.compile(rb'<form[^>]* action="/logout"(?:(?!</form>).)*<button[^>]*>(?:\s*<svg.*?</svg>)?\s*Sign out\s*</button>', re.DOTALL)
+WAY_OUT = re.compile(
+    rb'<form[^>]* action="/logout"(?:(?!</form>).)*<button[^>]*>(?:\s*<svg.*?</svg>)?\s*Sign out\s*</button>', re.DOTALL
+)
 
 
 class Committed(BaseException):
