@@ -10,7 +10,7 @@ COPY . .
 # Once more, now that there is something to compress. A start then has nothing left to write here.
 RUN script/server --install \
     && .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app migrations wsgi.py \
-    && PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX=.venv/optimized \
+    && PYTHONOPTIMIZE=2 PYTHONNODEBUGRANGES=1 PYTHONPYCACHEPREFIX=.venv/optimized \
        .venv/bin/python -m compileall -qf --invalidation-mode unchecked-hash app wsgi.py script/gunicorn.conf.py
 
 FROM ${PYTHON}

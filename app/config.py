@@ -144,7 +144,10 @@ def load(environ: Mapping[str, str] = os.environ) -> dict:
 
 
 # What the server's own processes have in their environment, and no command that they start.
-_OF_THE_SERVER = {"SERVER_SOFTWARE", "PROMETHEUS_MULTIPROC_DIR", "PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX"}
+_OF_THE_SERVER = {
+    *("SERVER_SOFTWARE", "PROMETHEUS_MULTIPROC_DIR"),
+    *("PYTHONOPTIMIZE", "PYTHONNODEBUGRANGES", "PYTHONPYCACHEPREFIX"),
+}
 
 
 def for_commands(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -91,6 +91,10 @@ def on_starting(server):
     """Finishes in the parent what each worker would do for itself, so that they share the memory of it."""
     app = server.app.wsgi()
     if _is_shop(app):
+        # These two are loaded by whoever first needs a thread or a host's name.
+        import concurrent.futures.thread
+        import encodings.idna
+
         from sqlalchemy.orm import configure_mappers
 
         from app.backup import nightly

@@ -57,6 +57,7 @@ _STATE = QuickRead(
     .join(Shop, Shop.id == bindparam("shop"))
     .where(Repair.token == bindparam("token"))
 )
+_IN_COMMON = ("status", "timezone", "hours")
 
 
 # --- states -------------------------------------------------------------------------------------
@@ -240,8 +241,8 @@ def answer(state, asked: Asked, build: str, *, may_draw: bool):
     return "200 OK", headers, body
 
 
-# The states of as many open pages as a process can carry: three megabytes.
-MOST_STATES = 8000
+# The states of as many open pages as one of two processes can carry: two megabytes.
+MOST_STATES = 4000
 
 
 class Front:
@@ -273,8 +274,8 @@ class Front:
     def _state(self, token):
         with self.app.app_context():
             found = state(token)
-        # All pages of a branch have these in common, and need not each keep them.
-        return found and found._replace(timezone=intern(found.timezone), hours=intern(found.hours))
+        # Many pages have these in common, and need not each keep them.
+        return found and found._replace(**{name: intern(getattr(found, name)) for name in _IN_COMMON})
 
     def _engine(self):
         with self.app.app_context():
