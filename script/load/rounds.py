@@ -198,7 +198,7 @@ def load_of(cell: Cell, town: Town, server: Server):
     with town.put_back() if cell.name == MOVE else nullcontext() as put_back:
         requests = moves(town, put_back) if put_back else cell.requests(town, server)
         if not cell.once:
-            warm_up(server, requests)
+            warm_up(server, requests, 30 if cell.drawn else 1)
         with town.writing() if cell.disturbed else nullcontext():
             yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
 
@@ -211,12 +211,12 @@ def in_pieces(send: Callable[[int], wrk.Load], seconds: int) -> list[wrk.Load]:
     return [send(1) for _ in range(seconds)]
 
 
-def warm_up(server: Server, requests: list[Request]) -> None:
-    """Some hundred requests, by as many connections as the load will have; of slow ones fewer.
+def warm_up(server: Server, requests: list[Request], seconds: int = 1) -> None:
+    """Some hundred requests, by as many connections as the load will have; no more than go into so many seconds.
 
     Each is sent several times, so that nearly every worker has had it: each draws a page for itself.
     """
-    until = time.monotonic() + 1
+    until = time.monotonic() + seconds
 
     def ask(share: list[Request]) -> None:
         with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:

@@ -167,7 +167,7 @@ def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
     page.get_by_role("button", name="Take in", exact=True).dblclick()
     page.wait_for_url(re.compile(r"/repairs/TH-"))
     page.get_by_role("link", name=known).click()
-    assert page.get_by_role("heading", name="2 repairs").is_visible()
+    page.get_by_role("heading", name="2 repairs").wait_for()
 
 
 def test_a_name_typed_before_the_number_is_never_lost(counter, shop):
