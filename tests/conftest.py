@@ -50,12 +50,9 @@ if POSTGRESQL and WORKER:
 # PostgreSQL: what is committed here need not outlive a power cut. SQLite: a lock that nobody lets go is soon noticed.
 CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"timeout": 5}
 
-# Files whose tests are the same whatever the database is: where there are two, they run on the first.
-ONCE = {
-    *("architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "private", "requirements"),
-    *("layout", "paper", "rules", "worker"),
-}
-
+# Files whose tests are the same whatever the database is: where there are two, they run on the first. Of the journeys
+# their own conftest says it.
+ONCE = {"architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "requirements", "rules"}
 
 # Files that take longest, which are begun first: several go at once, and none should be waited for at the end.
 FIRST = ("faults", "attack", "restore", "counter_model", "server", "bench", "backup", "counter", "crawl", "security")

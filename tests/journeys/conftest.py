@@ -31,11 +31,18 @@ WHOLE_BROWSER = os.environ.get("TEST_WHOLE_BROWSER") or "/usr/bin/chromium"
 BROWSER = os.environ.get("TEST_BROWSER") or WHOLE_BROWSER
 
 
+# What a browser shows is the same whatever the database is. A day at the counter, with two people at one repair, and
+# what servers live through is tried on each.
+ON_EACH_DATABASE = {"test_counter", "test_faults", "test_server"}
+
+
 def pytest_collection_modifyitems(items):
     """Marks every journey (those with the server alone too), so that `-m "not journey"` leaves them out."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.journey)
+            if item.path.stem not in ON_EACH_DATABASE:
+                item.add_marker(pytest.mark.once)
 
 
 class Server:
