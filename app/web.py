@@ -314,6 +314,21 @@ class Checked:
                 raise ValidationError(str(problem)) from None
 
 
+class Within:
+    """The field must be a whole number from lowest to highest.
+
+    WTForms' own NumberRange breaks at one that no float can hold.
+    """
+
+    def __init__(self, lowest: int, highest: int, message=""):
+        self.lowest, self.highest, self.message = lowest, highest, message
+        self.field_flags = {"min": lowest, "max": highest}
+
+    def __call__(self, form, field):
+        if field.data is None or not self.lowest <= field.data <= self.highest:
+            raise ValidationError(self.message)
+
+
 # What <input type=email> takes, near enough: https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
 EMAIL_PATTERN = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 EMAIL = Regexp(EMAIL_PATTERN, message=lazy_gettext("This is not an email address."))

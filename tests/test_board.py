@@ -654,7 +654,7 @@ def test_nobody_is_given_what_they_would_not_see(owner):
     for person, why in ((river, "Pim does not work at Main."), (desk, "takes no repairs"), (gone, "takes no repairs")):
         page = owner.send("/repairs/bulk", {"do": "assign", "to": person.id, "pick": ticks(repair)}, 422)
         assert why in refusals(page)[repair.code]
-    for junk in ("", "x", "-1", "99999999999999"):
+    for junk in ("", "x", "-1", "99999999999999", "9" * 400):
         owner.send("/repairs/bulk", {"do": "assign", "to": junk, "pick": ticks(repair)}, 422)
     db.session.refresh(repair)
     assert repair.technician is None

@@ -188,7 +188,8 @@ SHOP = {
         ("link_days", "-1"),
         ("link_days", "3651"),
         ("link_days", "soon"),
-        ("link_days", "9" * 30),
+        # As many digits as no float can hold.
+        ("link_days", "9" * 400),
     ],
 )
 def test_a_mistake_in_the_shop_s_settings_changes_nothing_and_loses_nothing(owner, shop, name, value):

@@ -23,13 +23,13 @@ from wtforms import (
     ValidationError,
 )
 from wtforms import Form as QueryForm
-from wtforms.validators import Length, NumberRange, Optional
+from wtforms.validators import Length, Optional
 
 from .. import formats, rules
 from ..db import utcnow
 from ..models import Repair, Shop, get_shop
 from ..rules import Status
-from ..web import EMAIL, Checked, Form, Needed, choices
+from ..web import EMAIL, Checked, Form, Needed, Within, choices
 
 SORTS = ("promised", "newest", "oldest", "status")
 # Whose: one's own, and those that nobody has taken yet.
@@ -326,7 +326,7 @@ class BulkForm(Form):
 
     do = StringField()
     # The technician, 0 for nobody.
-    to = IntegerField(validators=[NumberRange(0, 2**31 - 1)])
+    to = IntegerField(validators=[Within(0, 2**31 - 1)])
     # The board's query string, to go back to.
     query = HiddenField()
     # "TH-MN-R0001:7": each repair's code, and the version that its row was drawn for.

@@ -19,14 +19,14 @@ from wtforms import (
     URLField,
     ValidationError,
 )
-from wtforms.validators import InputRequired, Length, NumberRange, Optional
+from wtforms.validators import InputRequired, Length, Optional
 from wtforms.widgets import CheckboxInput, ListWidget, TextArea
 
 from .. import formats, hours, language, passwords, rules
 from ..models import Shop, get_shop
 from ..rules import Status
 from ..seen import SharedForm
-from ..web import EMAIL, Checked, Form, Needed, choices
+from ..web import EMAIL, Checked, Form, Needed, Within, choices
 from . import preview
 
 CODE_HINT = lazy_gettext("Two capital letters, such as MN.")
@@ -137,7 +137,7 @@ class ShopForm(ShopFields, SharedForm):
         lazy_gettext("Days until links end"),
         [
             InputRequired(lazy_gettext("How many days? 0 means never.")),
-            NumberRange(0, 3650, lazy_gettext("From 0 (never) to 3650 days.")),
+            Within(0, 3650, lazy_gettext("From 0 (never) to 3650 days.")),
         ],
     )
 
