@@ -66,9 +66,9 @@ def serve():
     # And what is left is shared by all threads, which Python lets work one at a time anyway.
     os.putenv("MALLOC_ARENA_MAX", "2")
     if (compiled := Path(sys.prefix) / "optimized").is_dir():
-        # What explains the code to its readers stays out of the memory, and at which column of its line each part of it
-        # stands: seven megabytes. script/environment has compiled it so, Python's own library too, which a service may
-        # seldom write beside.
+        # What explains the code to its readers stays out of the memory, six megabytes in each process; so does where in
+        # its line each part of it stands. script/environment has compiled it so, Python's own library too, which a
+        # service may seldom write beside.
         os.putenv("PYTHONOPTIMIZE", "2")
         os.putenv("PYTHONNODEBUGRANGES", "1")
         os.putenv("PYTHONPYCACHEPREFIX", str(compiled))
