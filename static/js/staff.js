@@ -84,8 +84,12 @@
     for (const day of others) day.forEach((input, number) => (input.value = first[number].value));
   });
 
-  // Of many tabs the present one is in sight.
-  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // Of many tabs the present one is in sight. Only they move: the page may stand at a field that has a mistake.
+  const tab = document.querySelector(".tabs [aria-current]");
+  if (tab) {
+    const [here, all] = [tab, tab.parentElement].map((element) => element.getBoundingClientRect());
+    tab.parentElement.scrollBy(here.left + here.width / 2 - all.left - all.width / 2, 0);
+  }
 
   // The preview follows what is typed, and stays where it was scrolled to. Each time in a new frame, which takes the
   // place of the old one once it is drawn: nothing flickers, and Back does not lead through it all.

@@ -99,3 +99,28 @@ def test_a_first_visit_stays_small_with_the_heaviest_of_logos(counter, browser, 
     assert sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) <= 40_000
     moved = "performance.getEntriesByType('layout-shift').length"
     assert customer.evaluate(moved) == 0
+
+
+@pytest.mark.parametrize(("name", "mistake"), [("phone", "12"), ("link_days", "9999")])
+def test_a_mistake_is_in_sight_on_a_phone_once_the_form_comes_back(counter, shop, name, mistake):
+    owner = counter(**PHONE)
+    owner.goto(f"{shop.url}/settings/shop")
+    field = owner.locator(f"[name={name}]")
+    field.fill(mistake)
+    # The browser would say by itself that the number is too large.
+    field.evaluate("field => { field.form.noValidate = true }")
+    owner.get_by_role("button", name="Save").click()
+    error = owner.locator(f"#{name}-error")
+    error.wait_for()
+    owner.wait_for_load_state("load")
+    place = error.bounding_box()
+    assert 0 <= place["y"] <= PHONE["viewport"]["height"] - place["height"]
+
+
+def test_the_present_one_of_many_tabs_is_in_sight_on_a_phone(counter, shop):
+    owner = counter(**PHONE)
+    for address, beyond in (("/settings/shop", False), ("/settings/staff", True)):
+        owner.goto(f"{shop.url}{address}")
+        place = owner.locator(".tabs [aria-current]").bounding_box()
+        assert 0 <= place["x"] <= PHONE["viewport"]["width"] - place["width"]
+        assert (owner.locator(".tabs").evaluate("tabs => tabs.scrollLeft") > 0) == beyond
