@@ -15,7 +15,8 @@ PASSWORD = "seven slow snails"
 def qr_on(page) -> str:
     """What a phone's camera reads from the code on the page."""
     picture = Image.open(io.BytesIO(page.locator(".qr-box").screenshot()))
-    (found,) = zxingcpp.read_barcodes(picture)
+    # A pattern of so many squares may happen to read as a code of another kind too.
+    (found,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
     return found.text
 
 
