@@ -92,6 +92,8 @@ def serving(folder: Path, *, demo: int = 0):
         "WORKERS": "2",
         "THREADS": "8",
         "PYTHONUNBUFFERED": "1",
+        # test_backup is about the nights; the demo's shop would have one to make up for.
+        "BACKUP_AT": "off",
     }
     with _fresh_postgresql() if POSTGRESQL else nullcontext("") as url:
         environment["DATABASE_URL"] = url
