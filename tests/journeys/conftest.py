@@ -225,15 +225,16 @@ def browser(chromium):
 
 @pytest.fixture
 def counter(browser, shop):
-    """Opens a window in which somebody of that role is signed in, on the board.
+    """Opens a window in which somebody of that role is signed in, at a page: the board, if none is named.
 
     Not by the door, which costs as much as many a journey: test_people and others come in by it.
     """
 
-    def signed_in(role: str = "owner", *, lan: bool = False, **options):
+    def signed_in(role: str = "owner", *, at: str | None = "/repairs", lan: bool = False, **options):
         page, url = browser(**options), shop.lan_url if lan else shop.url
         page.context.add_cookies([{"name": "readylight", "value": shop.session_of(role), "url": url}])
-        page.goto(f"{url}/repairs")
+        if at:
+            page.goto(url + at)
         return page
 
     return signed_in

@@ -103,9 +103,9 @@ def test_the_board_is_worked_with_the_keyboard_alone_through_its_own_refresh(cou
 
 
 def test_the_bar_says_where_the_next_step_leads(counter, shop, violins):
-    page, (first, second, third) = counter("owner"), violins
+    first, second, third = violins
     a_colleague_moves(shop, first)
-    page.goto(f"{shop.url}/repairs?q=guarneri")
+    page = counter("owner", at="/repairs?q=guarneri")
     leads = page.locator("#bulk .leads")
     for code, said in ((second, "1 → Diagnosing"), (third, "2 → Diagnosing")):
         page.get_by_label(f"Select {code}").check()
@@ -117,7 +117,7 @@ def test_the_bar_says_where_the_next_step_leads(counter, shop, violins):
 
 
 def test_what_a_bulk_step_did_stays_in_sight_until_the_next_thing_is_done(counter, shop, violins):
-    page, (first, second, third) = counter("owner"), violins
+    page, (first, second, third) = counter("owner", at=None), violins
     page.clock.install()
     page.goto(f"{shop.url}/repairs?q=guarneri&sort=newest")
     page.get_by_label(f"Select {first}").check()
@@ -144,7 +144,7 @@ def test_what_a_bulk_step_did_stays_in_sight_until_the_next_thing_is_done(counte
 
 @pytest.mark.parametrize("refreshed", [False, True])
 def test_what_a_bulk_step_could_not_move_stays_ticked_and_says_why(counter, shop, violins, refreshed):
-    page, (first, second, _) = counter("owner"), violins
+    page, (first, second, _) = counter("owner", at=None), violins
     page.clock.install()
     page.goto(f"{shop.url}/repairs?q=guarneri")
     for code in (first, second):
@@ -166,7 +166,7 @@ def test_what_a_bulk_step_could_not_move_stays_ticked_and_says_why(counter, shop
 
 
 def test_what_is_ticked_anew_is_meant_as_it_stands_now(counter, shop, violins):
-    page, (first, *_) = counter("owner"), violins
+    page, (first, *_) = counter("owner", at=None), violins
     page.clock.install()
     page.goto(f"{shop.url}/repairs?q=guarneri")
     tick = page.get_by_label(f"Select {first}")
@@ -182,7 +182,7 @@ def test_what_is_ticked_anew_is_meant_as_it_stands_now(counter, shop, violins):
 
 
 def test_whoever_signs_in_again_elsewhere_is_no_longer_told_to(counter, shop):
-    page = counter("owner")
+    page = counter("owner", at=None)
     page.clock.install()
     page.goto(f"{shop.url}/repairs")
     cookies = page.context.cookies()
@@ -242,9 +242,8 @@ NUMBERS = """[...document.querySelectorAll('#results .who')].map(who => {
 })"""
 
 
-def test_a_customers_number_is_there_whole_or_not_at_all(counter, shop):
+def test_a_customers_number_is_there_whole_or_not_at_all(counter):
     page = counter("owner")
-    page.goto(f"{shop.url}/repairs")
     for width in (390, 1100, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         numbers = page.evaluate(NUMBERS)
@@ -261,7 +260,7 @@ LABELS = "dt, .field > label"
 def test_a_label_is_not_broken_inside_a_word(counter, shop):
     with shop.inside():
         code = make_repair(item="Cello", estimate=12000, serial="1").code
-    page = counter("owner")
+    page = counter("owner", at=None)
     lines = "(text.selectNodeContents(one), text.getClientRects().length)"
     for path, word in ((f"/repairs/{code}", "Kostenschätzung"), ("/settings/shop", "Werkstattkürzel")):
         page.goto(shop.url + path)

@@ -94,11 +94,10 @@ def test_a_repair_is_taken_in_with_the_keyboard_alone(counter):
     assert page.evaluate("document.querySelector('#status form button').textContent").strip().startswith("Next: Diag")
 
 
-def test_a_refused_intake_loses_neither_words_nor_photos(counter, shop, tmp_path):
+def test_a_refused_intake_loses_neither_words_nor_photos(counter, tmp_path):
     picture = tmp_path / "cello.png"
     Image.new("RGB", (40, 30), "peru").save(picture)
-    page = counter("technician")
-    page.goto(page.url + "/new")
+    page = counter("technician", at="/repairs/new")
     looked_up = []
     page.on("request", lambda request: looked_up.append(request.post_data) if "/new/customer" in request.url else None)
     page.get_by_label("Photos").set_input_files([picture])
@@ -121,8 +120,7 @@ def test_a_refused_intake_loses_neither_words_nor_photos(counter, shop, tmp_path
 
 
 def test_a_customer_who_is_still_looked_up_wipes_no_answer_away(counter):
-    page = counter()
-    page.goto(page.url + "/new")
+    page = counter(at="/repairs/new")
     page.get_by_label("Item").fill("Cello")
     page.get_by_label("Problem").fill("A crack in the top")
     page.clock.install()
@@ -157,8 +155,7 @@ def test_a_customer_who_is_still_looked_up_wipes_no_answer_away(counter):
 def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
     with shop.inside():
         known = make_repair(customer=make_customer(name="Grace Mbeki", phone="+447700900321")).customer.name
-    page = counter()
-    page.goto(page.url + "/new")
+    page = counter(at="/repairs/new")
     page.get_by_label("Phone").press_sequentially("07700 9003", delay=15)
     page.get_by_role("button", name=known).click()
     page.locator(".known").get_by_text(known).wait_for()
@@ -173,8 +170,7 @@ def test_a_known_customer_is_offered_while_the_number_is_typed(counter, shop):
 def test_a_name_typed_before_the_number_is_never_lost(counter, shop):
     with shop.inside():
         make_customer(name="Jörg Müller", phone="+447700900777")
-    page = counter()
-    page.goto(page.url + "/new")
+    page = counter(at="/repairs/new")
     page.get_by_label("Name").fill("Anna Müller")
     page.get_by_label("Phone").press_sequentially("07700 900777", delay=15)
     warning = page.locator("#customer .warning")
@@ -195,7 +191,7 @@ def test_a_name_typed_before_the_number_is_never_lost(counter, shop):
 
 
 def test_the_link_is_copied(counter, shop, repair):
-    page = counter(permissions=["clipboard-read", "clipboard-write"])
+    page = counter(permissions=["clipboard-read", "clipboard-write"], at=None)
     page.clock.install()
     page.goto(f"{shop.url}/repairs/{repair}")
     link = page.locator("#tracking-card input[readonly]").input_value()
@@ -206,9 +202,8 @@ def test_the_link_is_copied(counter, shop, repair):
     page.get_by_role("button", name="Copy", exact=True).wait_for()
 
 
-def test_the_link_is_copied_over_plain_http_too(counter, shop, repair):
-    page = counter(lan=True)
-    page.goto(f"{shop.lan_url}/repairs/{repair}")
+def test_the_link_is_copied_over_plain_http_too(counter, repair):
+    page = counter(lan=True, at=f"/repairs/{repair}")
     assert page.evaluate("isSecureContext") is False
     link = page.locator("#tracking-card input[readonly]").input_value()
     page.locator("#tracking-card").get_by_role("button", name="Copy").click()
@@ -219,9 +214,7 @@ def test_the_link_is_copied_over_plain_http_too(counter, shop, repair):
 
 
 def test_two_people_at_once_lose_nothing(counter, shop, repair):
-    first, second = counter("owner"), counter("technician")
-    for page in (first, second):
-        page.goto(f"{shop.url}/repairs/{repair}")
+    first, second = (counter(role, at=f"/repairs/{repair}") for role in ("owner", "technician"))
     first.locator("#status form button").first.click()
     first.locator("#status h2", has_text="Diagnosing").wait_for()
 
@@ -236,9 +229,8 @@ def test_two_people_at_once_lose_nothing(counter, shop, repair):
     assert second.locator("#history li").count() == 3
 
 
-def test_what_is_typed_in_one_panel_outlives_a_change_in_another(counter, shop, repair):
-    page = counter()
-    page.goto(f"{shop.url}/repairs/{repair}")
+def test_what_is_typed_in_one_panel_outlives_a_change_in_another(counter, repair):
+    page = counter(at=f"/repairs/{repair}")
     page.locator("#notes textarea").fill("half a thought")
     page.locator("#status form button").first.click()
     page.locator("#status h2", has_text="Diagnosing").wait_for()
@@ -247,9 +239,8 @@ def test_what_is_typed_in_one_panel_outlives_a_change_in_another(counter, shop, 
     page.locator("#notes li", has_text="half a thought").wait_for()
 
 
-def test_moves_of_every_kind_are_made_in_place(counter, shop, repair):
-    page = counter()
-    page.goto(f"{shop.url}/repairs/{repair}")
+def test_moves_of_every_kind_are_made_in_place(counter, repair):
+    page = counter(at=f"/repairs/{repair}")
     status = page.locator("#status")
     status.get_by_text("Jump ahead").click()
     status.get_by_role("button", name="Testing").click()
@@ -267,9 +258,8 @@ def test_moves_of_every_kind_are_made_in_place(counter, shop, repair):
     assert page.url.endswith(repair)
 
 
-def test_a_lost_connection_is_said_and_loses_nothing(counter, shop, repair):
-    page = counter()
-    page.goto(f"{shop.url}/repairs/{repair}")
+def test_a_lost_connection_is_said_and_loses_nothing(counter, repair):
+    page = counter(at=f"/repairs/{repair}")
     page.locator("#notes textarea").fill("Written in a tunnel")
     page.route("**/notes", lambda route: route.abort())
     page.get_by_role("button", name="Add note").click()
@@ -325,8 +315,7 @@ def test_a_day_at_the_counter_without_javascript(counter, shop):
     page.get_by_role("button", name="Add note").click()
     page.locator("#notes li", has_text="Hinge bent").wait_for()
 
-    elsewhere = counter(java_script_enabled=False)
-    elsewhere.goto(f"{shop.url}/repairs/{code}")
+    elsewhere = counter(java_script_enabled=False, at=f"/repairs/{code}")
     elsewhere.get_by_role("button", name="Wait for parts").click()
     page.locator("#notes textarea").fill("typed too late")
     page.get_by_role("button", name="Add note").click()

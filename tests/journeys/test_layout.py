@@ -35,7 +35,7 @@ HEADER = """() => {
 
 @pytest.mark.parametrize("role", ["owner", "manager", "technician", "front_desk"])
 def test_the_menu_is_one_row_of_its_own_or_beside_the_name_in_every_language(counter, shop, speak, role):
-    page, found = counter(role), {}
+    page, found = counter(role, at=None), {}
     # An owner's menu is the longest, and German's words are.
     for code in language.NAMES if role == "owner" else ("de",):
         speak(code)
@@ -51,7 +51,7 @@ def test_the_menu_is_one_row_of_its_own_or_beside_the_name_in_every_language(cou
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_no_word_of_the_colours_is_broken(counter, shop, speak, width):
-    page = counter("owner")
+    page = counter("owner", at=None)
     resize(page, width)
     for code in language.NAMES:
         speak(code)
@@ -75,10 +75,9 @@ TIMES = """[...document.querySelectorAll('.day')].filter(day => day.querySelecto
 }))"""
 
 
-def test_from_and_to_stand_on_one_line(counter, shop):
+def test_from_and_to_stand_on_one_line(counter):
     # Twelve hours, with their AM and PM, are the widest that a browser has.
-    page = counter("owner", locale="en-US")
-    page.goto(f"{shop.url}/settings/branches/new")
+    page = counter("owner", locale="en-US", at="/settings/branches/new")
     page.get_by_label("Show opening hours to customers").check()
     page.get_by_label("Closed for a break at midday").check()
     for width in (320, NARROW, WIDE):
@@ -105,7 +104,7 @@ def test_the_problem_is_read_first_and_over_the_whole_width(counter, shop, width
         code = make_repair(
             item="Double bass of an unknown maker " * 3, problem="x" * 2000, accessories="Bow", serial="1"
         ).code
-    page = counter("technician")
+    page = counter("technician", at=None)
     resize(page, width)
     page.goto(f"{shop.url}/repairs/{code}")
     boxes = page.evaluate(PANELS)
@@ -141,7 +140,7 @@ def test_since_when_a_repair_is_ready_is_said_so_and_has_room(counter, shop, spe
         for minutes in (0, 11, 60 * 24 * 21):
             make_repair(item=f"Ocarina {width}", status="ready").moved_at = utcnow() - timedelta(minutes=minutes)
             db.session.commit()
-    page, said = counter("owner"), {}
+    page, said = counter("owner", at=None), {}
     resize(page, width)
     for code in language.NAMES:
         speak(code)
@@ -157,7 +156,7 @@ VIEWS = {"en": "Views and lists", "de": "Ansichten & Listen", "es": "Vistas y li
 
 
 def test_views_and_lists_are_called_so_and_stand_beside_the_heading_on_a_phone(counter, shop, speak):
-    page = counter("owner")
+    page = counter("owner", at=None)
     resize(page, NARROW)
     for code, name in VIEWS.items():
         speak(code)

@@ -21,8 +21,7 @@ def qr_on(page) -> str:
 
 
 def test_somebody_is_invited_joins_and_sets_up_a_second_step(counter, browser, shop):
-    owner = counter(lan=True)
-    owner.goto(f"{shop.lan_url}/settings/staff/new")
+    owner = counter(lan=True, at="/settings/staff/new")
     owner.get_by_label("Name", exact=True).fill("Noor")
     owner.get_by_label("Email").fill("noor@example.com")
     owner.get_by_label("Branch").select_option(index=1)

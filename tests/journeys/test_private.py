@@ -86,7 +86,7 @@ def sign_out(page):
 @pytest.mark.parametrize("lan", [False, True])
 def test_after_signing_out_no_way_back_shows_anything(counter, keeping_pages, shop, private, lan):
     """On plain http too, where no browser heeds Clear-Site-Data: no page of the counter is kept to begin with."""
-    context = keeping_pages.new_context(storage_state=counter("front_desk", lan=lan).context.storage_state())
+    context = keeping_pages.new_context(storage_state=counter("front_desk", lan=lan, at=None).context.storage_state())
     page, url = context.new_page(), shop.lan_url if lan else shop.url
     page.goto(f"{url}/repairs")
     page.locator("#q").press_sequentially(private.item, delay=10)
@@ -110,7 +110,7 @@ def test_after_signing_out_no_way_back_shows_anything(counter, keeping_pages, sh
 
 
 def test_a_page_of_the_counter_leaves_nothing_in_the_browser(counter, shop, private):
-    page, code = counter(), private.code
+    page, code = counter(at=None), private.code
     for path in (f"/repairs/{code}", "/customers", "/repairs/new", f"/repairs/{code}/edit", "/account"):
         page.goto(shop.url + path)
         assert kept(page) == NOTHING, path
@@ -153,7 +153,7 @@ def test_the_counter_and_the_customer_s_page_work_without_a_single_breach_of_the
 def test_the_policy_is_in_force_on_the_counter_and_on_the_customer_s_page(counter, chromium, shop, private):
     """What it is for: markup that got into a page would run nothing, load nothing and send nothing."""
     # A window that may complain: that is what the journey is about.
-    context = chromium.new_context(storage_state=counter().context.storage_state())
+    context = chromium.new_context(storage_state=counter(at=None).context.storage_state())
     page = context.new_page()
     for path in (f"/repairs/{private.code}", f"/t/{private.token}"):
         page.goto(shop.url + path)

@@ -7,8 +7,7 @@ def test_a_manager_finds_the_other_entry_of_a_customer_merges_and_undoes(counter
     with shop.inside():
         kept = make_customer(name="Malee Suk", phone="+66812345678").id
         make_repair(customer=make_customer(name="M. Sukhumvit", phone="+66899999999"), item="Casio CZ-101")
-    page = counter("manager")
-    page.goto(f"{shop.url}/customers/{kept}")
+    page = counter("manager", at=f"/customers/{kept}")
     page.get_by_text("More", exact=True).click()
     page.get_by_role("link", name="Merge with another").click()
     page.locator("#q").press_sequentially("sukhum")
@@ -27,8 +26,7 @@ def test_a_manager_finds_the_other_entry_of_a_customer_merges_and_undoes(counter
 def test_the_record_and_a_history_show_what_is_chosen_without_a_new_page(counter, shop):
     with shop.inside():
         code = make_repair(item="Casio CZ-101", note="Keys stick").code
-    page = counter("owner")
-    page.goto(f"{shop.url}/activity?code={code}")
+    page = counter("owner", at=f"/activity?code={code}")
     page.evaluate("window.stayed = true")
     page.get_by_label("Kind").select_option("talk")
     page.locator(".record li", has_text="took in").wait_for(state="detached")

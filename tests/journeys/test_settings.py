@@ -41,8 +41,7 @@ def test_the_preview_shows_what_is_typed_and_an_open_page_what_is_saved(counter,
     customer = browser(**PHONE)
     customer.clock.install()
     customer.goto(shop.url + ready)
-    owner = counter("owner", viewport={"width": 1440, "height": 900})
-    owner.goto(shop.url + "/settings/page")
+    owner = counter("owner", viewport={"width": 1440, "height": 900}, at="/settings/page")
     frame = owner.frame_locator("#preview iframe").first
     frame.locator("h1", has_text="Repairing").wait_for()
     before = owner.evaluate("history.length")
@@ -68,9 +67,8 @@ def test_the_preview_shows_what_is_typed_and_an_open_page_what_is_saved(counter,
 
 
 @pytest.mark.usefixtures("as_before")
-def test_without_javascript_the_preview_is_a_button_away(counter, shop):
-    owner = counter("owner", java_script_enabled=False)
-    owner.goto(shop.url + "/settings/page")
+def test_without_javascript_the_preview_is_a_button_away(counter):
+    owner = counter("owner", java_script_enabled=False, at="/settings/page")
     owner.locator("textarea[name=testing]").fill("Nearly there.")
     owner.locator("#preview").get_by_text("Testing").click()
     owner.get_by_role("button", name="Preview").click()
@@ -83,8 +81,7 @@ def test_a_first_visit_stays_small_with_the_heaviest_of_logos(counter, browser, 
     image = Image.effect_noise((900, 300), 80).convert("RGB")
     ImageDraw.Draw(image).text((20, 20), "A shop", fill="white")
     image.save(tmp_path / "logo.png")
-    owner = counter("owner", viewport={"width": 1440, "height": 900})
-    owner.goto(shop.url + "/settings/page")
+    owner = counter("owner", viewport={"width": 1440, "height": 900}, at="/settings/page")
     owner.locator("input[name=logo]").set_input_files(tmp_path / "logo.png")
     owner.locator("#logo img").wait_for()
     owner.frame_locator("#preview iframe").first.locator(".shop img").wait_for()
@@ -102,9 +99,8 @@ def test_a_first_visit_stays_small_with_the_heaviest_of_logos(counter, browser, 
 
 
 @pytest.mark.parametrize(("name", "mistake"), [("phone", "12"), ("link_days", "9999")])
-def test_a_mistake_is_in_sight_on_a_phone_once_the_form_comes_back(counter, shop, name, mistake):
-    owner = counter(**PHONE)
-    owner.goto(f"{shop.url}/settings/shop")
+def test_a_mistake_is_in_sight_on_a_phone_once_the_form_comes_back(counter, name, mistake):
+    owner = counter(**PHONE, at="/settings/shop")
     field = owner.locator(f"[name={name}]")
     field.fill(mistake)
     # The browser would say by itself that the number is too large.
@@ -118,7 +114,7 @@ def test_a_mistake_is_in_sight_on_a_phone_once_the_form_comes_back(counter, shop
 
 
 def test_the_present_one_of_many_tabs_is_in_sight_on_a_phone(counter, shop):
-    owner = counter(**PHONE)
+    owner = counter(**PHONE, at=None)
     for address, beyond in (("/settings/shop", False), ("/settings/staff", True)):
         owner.goto(f"{shop.url}{address}")
         place = owner.locator(".tabs [aria-current]").bounding_box()
