@@ -45,6 +45,7 @@ def init_app(app, chosen) -> None:
         gettext=lambda sentence: _catalogues.get_translations().ugettext(sentence),
         ngettext=lambda one, many, number: _catalogues.get_translations().ungettext(one, many, number),
         pgettext=lambda context, sentence: _catalogues.get_translations().upgettext(context, sentence),
+        npgettext=lambda context, *forms: _catalogues.get_translations().unpgettext(context, *forms),
         newstyle=True,
     )
     app.jinja_env.globals |= {"language": current, "_": app.jinja_env.globals["gettext"]}

@@ -248,7 +248,7 @@ def answer(state, asked: Asked, build: str, *, may_draw: bool):
     return "200 OK", headers, body
 
 
-# The states of as many open pages as one of two processes can carry: two megabytes.
+# The states of as many open pages as one of two processes can carry: a megabyte and a half.
 MOST_STATES = 3500
 
 
