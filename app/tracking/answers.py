@@ -143,7 +143,7 @@ class Drawn:
         between = clock.encode()
         size = len(between)
         block = b"\0" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + between
-        # It is all exclusive ors: with zeros where the last part is, and then that part's own, it is that of the whole.
+        # CRC-32 is all exclusive ors: with zeros for the last part, and then that part's own, it is that of the whole.
         crc = zlib.crc32(bytes(self._size_after), zlib.crc32(between, self._crc)) ^ self._crc_after
         whole = self._size + size + self._size_after
         end = crc.to_bytes(4, "little") + whole.to_bytes(4, "little")
