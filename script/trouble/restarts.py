@@ -13,10 +13,10 @@ from .stage import Shop
 CUSTOMERS = 8
 
 
-def run(shop: Shop, renewals: int, restarts: int, customers: int = CUSTOMERS) -> dict:
-    """Renews the server's workers so many times, then ends and starts it, while so many look; gives the figures."""
+def run(shop: Shop, renewals: int, restarts: int) -> dict:
+    """Renews the server's workers so many times, then ends and starts it; gives the figures."""
     away = 0.0
-    with at_work(shop) as journals, _looking(shop, customers) as (seen, failed):
+    with at_work(shop) as journals, _customers(shop) as (seen, failed):
         for _ in range(renewals):
             _renew(shop, journals)
         renewed = len(seen) + len(journals.read())
@@ -44,8 +44,8 @@ def run(shop: Shop, renewals: int, restarts: int, customers: int = CUSTOMERS) ->
 
 
 @contextmanager
-def _looking(shop: Shop, customers: int):
-    """So many customers look at a page, each time over a new connection; gives what they saw, and what failed."""
+def _customers(shop: Shop):
+    """Customers who look at their page, each time over a new connection; gives what they saw, and what failed."""
     token, seen, failed, gone = shop.made["repairs"][0]["token"], [], [], threading.Event()
 
     def look():
@@ -60,7 +60,7 @@ def _looking(shop: Shop, customers: int):
                 # Refused, not lost: a browser or a proxy tries again.
                 time.sleep(0.05)
 
-    threads = [threading.Thread(target=look) for _ in range(customers)]
+    threads = [threading.Thread(target=look) for _ in range(CUSTOMERS)]
     for thread in threads:
         thread.start()
     try:

@@ -21,7 +21,7 @@ on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="no matter of the databa
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A shop at work, with four processes that answer."""
-    with opened(tmp_path_factory.mktemp("faults") / "shop", POSTGRESQL, WORKERS=4, BACKUP_AT="off") as shop:
+    with opened(tmp_path_factory.mktemp("faults") / "shop", POSTGRESQL, WORKERS=4) as shop:
         yield shop
         assert "Traceback" not in shop.log.read_text(), shop.log.read_text()
 
@@ -33,14 +33,14 @@ def test_ten_kills_lose_nothing(shop):
 
 
 def test_many_write_at_once_and_nobody_is_refused_or_overwritten(shop):
-    figures = crowd.run(shop, processes=4, people=4, seconds=2)
+    figures = crowd.run(shop, processes=4, people=4, seconds=3)
     assert figures["wrong"] == []
     assert figures["writes acknowledged"] > 10
 
 
 @on_sqlite
 def test_no_request_fails_while_the_server_is_renewed_or_restarted(shop):
-    figures = restarts.run(shop, 2, 1, customers=4)
+    figures = restarts.run(shop, 2, 1)
     assert figures["wrong"] == []
     assert figures["answers in all"] > 10
 

@@ -110,7 +110,7 @@ def test_after_signing_out_no_way_back_shows_anything(counter, keeping_pages, sh
 
 
 def test_a_page_of_the_counter_leaves_nothing_in_the_browser(counter, shop, private):
-    page, code = counter(at=None), private.code
+    page, code = counter(), private.code
     for path in (f"/repairs/{code}", "/customers", "/repairs/new", f"/repairs/{code}/edit", "/account"):
         page.goto(shop.url + path)
         assert kept(page) == NOTHING, path

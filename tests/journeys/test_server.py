@@ -121,14 +121,17 @@ def test_a_database_that_cannot_be_reached_is_one_sentence(environment):
 
 
 def test_a_database_of_a_newer_version_is_left_alone(environment):
-    folder = Path(environment["DATA_DIR"])
-    folder.mkdir()
-    with closing(sqlite3.connect(folder / "readylight.db", isolation_level=None)) as database:
+    file = Path(environment["DATA_DIR"]) / "readylight.db"
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        before = list(database.iterdump())
     said = refused(environment)
     assert said.startswith("The database is newer than this program")
     assert said.strip().count("\n") == 0
+    with closing(sqlite3.connect(file)) as database:
+        assert list(database.iterdump()) == before
 
 
 def test_an_older_database_is_copied_before_it_is_brought_up_to_date(environment, tmp_path):
