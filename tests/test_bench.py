@@ -7,17 +7,25 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from app.config import ROOT
+from app.db import db
+from app.rules import Status
 from script.load import pages, paper, report
 from script.load.budgets import Budget
 from script.load.cells import Request
 from script.load.rounds import Measured
+from script.load.stage import Database
+from script.load.town import COUNTING, OPEN, Town
 from script.load.wrk import Load, read
+
+from .factories import make_repair
 
 # --- what is counted ----------------------------------------------------------------------------
 
@@ -59,7 +67,7 @@ def load(rate, **changes):
     return Load(**{"answers": rate * 2, "seconds": 2.0, "p50": 1.0, "p99": 2.0, "wrong": 0} | changes)
 
 
-def test_each_round_is_compared_with_the_yardstick_of_the_same_round():
+def test_each_load_is_compared_with_the_yardstick_right_after_it():
     measured = Measured("SQLite", 1_000, "poll", [load(800), load(400), load(100)], [1000, 500, 1000])
     assert measured.rate == 400
     assert measured.ratio == 0.8
@@ -114,6 +122,24 @@ def test_more_web_machines_carry_no_more_than_their_database():
 
 def test_without_postgresql_nothing_is_said_about_it():
     assert not [step for step in paper.steps(0.001, None, None) if "PostgreSQL" in step.what]
+
+
+# --- what is asked for --------------------------------------------------------------------------
+
+
+def test_towns_of_any_size_have_as_many_pages_with_a_countdown(shop, clock, tmp_path):
+    soon = clock.now() + timedelta(days=1)
+    counting = [make_repair(serial=f"SN-000{number}", promised_at=soon) for number in range(2)]
+    still = [make_repair(serial=f"SN-100{number}", status=status) for number, status in enumerate(Status)]
+    make_repair(promised_at=clock.now() + timedelta(hours=1))  # Would be late before the load is over.
+    db.session.commit()
+    url = db.engine.url.render_as_string(hide_password=False)
+    town = Town(Database("", 10, tmp_path, url))
+    town.close()
+    asked = Counter(town.open_tokens)
+    assert asked.total() == OPEN
+    assert [asked[repair.token] for repair in counting] == [COUNTING // 2] * 2
+    assert min(asked[repair.token] for repair in still) > 1
 
 
 # --- a simulated page ---------------------------------------------------------------------------

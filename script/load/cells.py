@@ -70,7 +70,8 @@ def _pages(tokens: list[str]) -> list[Request]:
 
 
 def _polls(server: Server, tokens: list[str]) -> list[Request]:
-    return [poll_request(token, tag) for token, tag in fetch_tags(server, tokens).items()]
+    tags = fetch_tags(server, list(dict.fromkeys(tokens)))
+    return [poll_request(token, tags[token]) for token in tokens]
 
 
 # --- staff --------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ PAGE, PAGE_ANY = "tracking page", "tracking page, any repair"
 BOARD, SEARCH, FAR = "board", "search", "far page of Delivered"
 MOVE = "next step (POST)"
 
-# In the order in which they are measured; what is compared with the yardstick comes right before it.
+# In the order in which they are measured.
 CELLS = (
     Cell(BOARD, lambda town, server: [_staff(town, "/repairs")], alone=True),
     Cell(SEARCH, lambda town, server: [_staff(town, "/repairs", q=q) for q in town.searches], alone=True),
@@ -131,6 +132,6 @@ CELLS = (
         again=False,
         disturbed=True,
     ),
-    Cell(PAGE, lambda town, server: _pages(town.open_tokens), seconds=3, drawn=True),
-    Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=3),
+    Cell(PAGE, lambda town, server: _pages(town.open_tokens), seconds=4, drawn=True),
+    Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=4),
 )

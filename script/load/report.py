@@ -115,6 +115,4 @@ def yardstick(rounds: Rounds) -> str:
     hello = next((each for each in rounds.measured if each.cell == HELLO), None)
     rates = [load.rate for load in hello.loads]
     low, high = min(rates), max(rates)
-    return (
-        f"Flask's hello: {low:,.0f} to {high:,.0f} requests/s over the run; each ratio is to the one of its own round."
-    )
+    return f"Flask's hello: {low:,.0f} to {high:,.0f} requests/s over the run; each ratio is to the one right after it."

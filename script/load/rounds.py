@@ -1,13 +1,13 @@
 """The cells one after another, in rounds; what counts is the middle of the rounds.
 
 A round goes through all databases, and starts the server anew for each. The yardstick, Flask's hello under the same
-gunicorn settings, is measured in every round for every database, right after what is compared with it: the machine may
-be faster or slower in the next minute, but the two share theirs.
+gunicorn settings, is measured for a second after each second of what is compared with it: the machine may be twice as
+fast in the next minute, but the two share theirs.
 """
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from .stage import HOST, Database, Server
 from .town import Town
 
 HELLO, BARE = "hello, Flask", "hello, bare WSGI"
-# Seconds of load: of the yardsticks, and of one user alone.
+# Seconds of load: of the bare yardstick, and of one user alone.
 YARDSTICK, ALONE = 3, 2
 HELLO_REQUEST = Request("GET", "/", BROWSER)
 
@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """To the yardstick of the same round."""
+        """To the yardstick, each load to the one right after it."""
         pairs = zip(self.loads, self.hellos, strict=True)
         return statistics.median(load.rate / hello if hello else 0 for load, hello in pairs)
 
@@ -115,12 +115,17 @@ class Rounds:
                     self._run_alone(town, server, seconds)
                 if self._is_desk(town.database):
                     continue
-                crowds = [cell for cell in self.cells if cell.crowd]
-                loads = [(cell, *self._load(cell, town, server, seconds or cell.seconds)) for cell in crowds]
+                with self._yardstick(server, "flask", HELLO) as hello:
+                    for cell in self.cells:
+                        if cell.crowd:
+                            self._load(cell, town, server, seconds, hello)
+                    if town is self.towns[0] and len(self.cells) == len(CELLS):
+                        with self._yardstick(server, "bare", BARE) as bare:
+                            for _ in range(seconds or YARDSTICK):
+                                hello()
+                                bare()
+                # Without the yardstick's processes, which have a part of their memory in common with the server's.
                 self.memory.setdefault(town.database[:2], []).append((idle, server.memory()))
-                self._keep(town.database, loads, self._yardstick(server, "flask", HELLO, seconds))
-                if town is self.towns[0] and len(self.cells) == len(CELLS):
-                    self._yardstick(server, "bare", BARE, seconds)
 
     @property
     def _sizes(self) -> set[int]:
@@ -138,37 +143,42 @@ class Rounds:
     def _of(self, kind: str, size: int, cell: str) -> Measured:
         return self._measured.setdefault((kind, size, cell), Measured(kind, size, cell))
 
-    def _load(self, cell: Cell, town: Town, server: Server, seconds: int) -> tuple[list[wrk.Load], float, float]:
-        """A cell's loads, and the processor seconds that server and PostgreSQL took for them."""
+    def _load(self, cell: Cell, town: Town, server: Server, seconds: int | None, hello: Callable[[], float]) -> None:
+        """A cell's loads, each with the yardstick right after it.
+
+        All but the moves go second by second, each over connections of its own: how those happen to be spread over the
+        workers can halve what one second of it carries.
+        """
+        kept = self._of(*town.database[:2], cell.name)
+        seconds = seconds or cell.seconds
         with load_of(cell, town, server) as send:
-            before = self._cpu(server)
-            loads = [send(seconds)] if cell.once else in_pieces(send, seconds)
-            after = self._cpu(server)
-        return loads, after[0] - before[0], after[1] - before[1]
+            for piece in [seconds] if cell.once else [1] * seconds:
+                before = self._cpu(server)
+                kept.loads.append(send(piece))
+                server_cpu, database_cpu = (after - was for after, was in zip(self._cpu(server), before, strict=True))
+                kept.server_cpu.append(server_cpu)
+                if town.database.url and self._postmaster:
+                    kept.database_cpu.append(database_cpu)
+                kept.hellos.append(hello())
 
     def _cpu(self, server: Server) -> tuple[float, float]:
         return server.cpu(), machine.cpu_seconds(self._postmaster) if self._postmaster else 0.0
 
-    def _yardstick(self, like: Server, app: str, name: str, seconds: int | None) -> float:
+    @contextmanager
+    def _yardstick(self, like: Server, app: str, name: str) -> Iterator[Callable[[], float]]:
+        """What measures a yardstick for a second, and gives its answers a second."""
         with stage.yardstick(like, app) as server:
             warm_up(server, [HELLO_REQUEST] * 400)
-            before = server.cpu()
-            loads = in_pieces(lambda piece: wrk.run(server, [HELLO_REQUEST], seconds=piece), seconds or YARDSTICK)
             kept = self._of("", 0, name)
-            kept.server_cpu.append(server.cpu() - before)
-        rate = statistics.median(load.rate for load in loads)
-        kept.loads += loads
-        kept.hellos += [rate if name == HELLO else self._of("", 0, HELLO).hellos[-1]] * len(loads)
-        return rate
 
-    def _keep(self, database: Database, loads: list, hello: float) -> None:
-        for cell, pieces, server_cpu, database_cpu in loads:
-            kept = self._of(database.kind, database.size, cell.name)
-            kept.loads += pieces
-            kept.hellos += [hello] * len(pieces)
-            kept.server_cpu.append(server_cpu)
-            if database.url and self._postmaster:
-                kept.database_cpu.append(database_cpu)
+            def measure() -> float:
+                before = server.cpu()
+                kept.loads.append(load := wrk.run(server, [HELLO_REQUEST], seconds=1))
+                kept.server_cpu.append(server.cpu() - before)
+                kept.hellos.append(load.rate if name == HELLO else self._of("", 0, HELLO).hellos[-1])
+                return load.rate
+
+            yield measure
 
     def _run_alone(self, town: Town, server: Server, seconds: int | None) -> None:
         """The staff's pages with one user and nobody else."""
@@ -199,16 +209,12 @@ def load_of(cell: Cell, town: Town, server: Server):
         requests = moves(town, put_back) if put_back else cell.requests(town, server)
         if not cell.once:
             warm_up(server, requests, 30 if cell.drawn else 1)
-        with town.writing() if cell.disturbed else nullcontext():
-            yield lambda seconds: wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
 
+        def send(seconds: int) -> wrk.Load:
+            with town.writing() if cell.disturbed else nullcontext():
+                return wrk.run(server, requests, seconds=seconds, expect=cell.expect, once=cell.once)
 
-def in_pieces(send: Callable[[int], wrk.Load], seconds: int) -> list[wrk.Load]:
-    """A load of so many seconds, one by one, each over connections of its own.
-
-    How those happen to be spread over the workers can halve what one piece of it carries.
-    """
-    return [send(1) for _ in range(seconds)]
+        yield send
 
 
 def warm_up(server: Server, requests: list[Request], seconds: int = 1) -> None:

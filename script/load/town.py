@@ -10,18 +10,23 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import cycle, islice
 
-from sqlalchemy import create_engine, delete, func, select, update
+from sqlalchemy import create_engine, delete, func, not_, select, update
 from sqlalchemy.orm import Session, joinedload
 
+from app.db import utcnow
 from app.models import Customer, Event, Repair, Shop
 from app.repairs.queries import PAGE_SIZE
-from app.rules import CLOSED, Status
+from app.rules import CLOSED, UNFINISHED, Status
 
 from .stage import HOST, Database, Failed, Server
 
-# Links that are open in the town at the same time; links picked from all repairs there are, to look at and to poll.
-OPEN, ANY, ANY_POLLED = 300, 10_000, 500
+# Links that are open in the town at the same time, and how many of their pages have a countdown, which is more work: as
+# many in a small town, of whose few under way each then counts several times, so that towns can be compared. Links
+# picked from all repairs there are, to look at and to poll.
+OPEN, COUNTING, ANY, ANY_POLLED = 300, 200, 10_000, 500
 # Repairs that are put back to their first step, for the load to move along: each gives STEPS moves.
 MOVED = 1000
 STEPS = 5
@@ -40,9 +45,9 @@ class Town:
             # Links that never end, so that every repair's page can be asked for.
             session.execute(update(Shop).values(link_days=0))
             session.commit()
-            newest = select(Repair.token, Repair.code).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
-            rows = session.execute(newest).all()
-            self.open_tokens, self.open_codes = [row.token for row in rows], [row.code for row in rows]
+            newest = select(Repair.code).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
+            self.open_codes = list(session.scalars(newest))
+            self.open_tokens = self._open_tokens(session)
             self.any_tokens = self._any_tokens(session)
             self.searches = self._searches(session)
             delivered = session.scalar(select(func.count()).where(Repair.status == Status.DELIVERED))
@@ -74,6 +79,15 @@ class Town:
             writer.join()
 
     # --- what is asked for ----------------------------------------------------------------------
+
+    def _open_tokens(self, session: Session) -> list[str]:
+        newest = select(Repair.token).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
+        # Still counting when the last round is over.
+        counting = Repair.status.in_(UNFINISHED) & (Repair.promised_at > utcnow() + timedelta(hours=2))
+        chosen = []
+        for many, which in ((COUNTING, counting), (OPEN - COUNTING, not_(func.coalesce(counting, False)))):
+            chosen += islice(cycle(session.scalars(newest.where(which)).all()), many)
+        return self._rng.sample(chosen, len(chosen))
 
     def _any_tokens(self, session: Session) -> list[str]:
         most = session.scalar(select(func.max(Repair.id)))
