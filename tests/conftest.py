@@ -13,7 +13,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import psycopg
@@ -24,13 +23,13 @@ from flask.testing import FlaskClient, FlaskCliRunner
 from flask_migrate import upgrade
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import NullPool, create_engine, event, make_url, text, update
+from sqlalchemy.orm import make_transient_to_detached
 
 from app import auth, create_app, reads
 from app.config import SETTINGS
 from app.db import db, let_go
-from app.models import SignIn, Staff
+from app.models import Shop, SignIn, Staff
 from app.reads import QuickRead
-from app.rules import Role
 from app.throttle import limiter
 from app.tracking import answers
 
@@ -49,6 +48,9 @@ if POSTGRESQL and WORKER:
     POSTGRESQL += f"_{WORKER}"
 # PostgreSQL: what is committed here need not outlive a power cut. SQLite: a lock that nobody lets go is soon noticed.
 CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"timeout": 5}
+
+# Fixtures: who works in the shop, one of each role.
+PEOPLE = ("owner", "manager", "technician", "front_desk")
 
 # Files whose tests are the same whatever the database is: where there are two, they run on the first. Of the journeys
 # their own conftest says it.
@@ -229,26 +231,63 @@ def make_app(folder: Path, uri: str):
     return app
 
 
+class Stage:
+    """The app of this run, and its database as a test finds it: empty, or with the shop and those who work there.
+
+    On SQLite each such beginning is made once and kept as a file: half of the tests begin with an owner.
+    """
+
+    def __init__(self, app, folder: Path):
+        self.app, self.folder = app, folder
+        # What the present test has found there; ids and cookies of the people.
+        self.found: tuple[str, ...] = ()
+        self.people: dict[str, tuple[int, str]] = {}
+        self._kept: dict[tuple[str, ...], tuple[bytes, dict]] = {}
+        if POSTGRESQL and WORKER:
+            _make_database()
+        with app.app_context():
+            if POSTGRESQL:
+                _reset_schema()
+            upgrade()
+            db.session.remove()
+            if not POSTGRESQL:
+                self._keep((), {})
+
+    def set(self, wanted: tuple[str, ...]) -> None:
+        """Sets it for a test. wanted: "shop" and of PEOPLE, or nothing."""
+        self.found = wanted
+        if POSTGRESQL:
+            _delete_all()
+            self.people = self._fill(wanted)
+            return
+        if wanted not in self._kept:
+            _write_back(self._kept[()][0])
+            self._keep(wanted, self._fill(wanted))
+        content, self.people = self._kept[wanted]
+        _write_back(content)
+
+    def _fill(self, wanted: tuple[str, ...]) -> dict[str, tuple[int, str]]:
+        if wanted:
+            factories.make_shop()
+        browsers = {name: self.app.test_client().be(factories.make_staff(name)) for name in wanted if name in PEOPLE}
+        return {name: (each.staff_id, each.get_cookie("readylight").value) for name, each in browsers.items()}
+
+    def _keep(self, wanted: tuple[str, ...], people: dict) -> None:
+        let_go()  # The last connection to go brings the write-ahead log home.
+        self._kept[wanted] = Path(db.engine.url.database).read_bytes(), people
+
+
 @pytest.fixture(scope="session")
-def database():
-    """The app of this run and what empties its database: blank bytes for SQLite, DELETE for PostgreSQL."""
+def stage():
+    """The app of this run and its database."""
     # In memory where there is such a folder: a commit waits for the disk, and a test makes a dozen.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
     folder = Path(tempfile.mkdtemp(prefix="readylight-", dir=memory))
     # A test looks right after a change, sooner than any customer.
     reads.FRESH = reads.STALE = 0
-    app = make_app(folder, POSTGRESQL or f"sqlite:///{folder / 'readylight.db'}")
-    empty = _delete_all if POSTGRESQL else _write_back
-    if POSTGRESQL and WORKER:
-        _make_database()
-    with app.app_context():
-        if POSTGRESQL:
-            _reset_schema()
-        upgrade()
-        db.session.remove()
-        blank = b"" if POSTGRESQL else _blank_bytes()
-    yield SimpleNamespace(app=app, empty=lambda: empty(blank))
-    with app.app_context():
+    stage = Stage(make_app(folder, POSTGRESQL or f"sqlite:///{folder / 'readylight.db'}"), folder)
+    yield stage
+    with stage.app.app_context():
         let_go()
     shutil.rmtree(folder)
 
@@ -267,7 +306,7 @@ def _reset_schema():
         connection.execute(text("CREATE SCHEMA public"))
 
 
-def _delete_all(_):
+def _delete_all():
     # TRUNCATE ... RESTART IDENTITY does the same in 26 ms; this takes 1 ms.
     with db.engine.begin() as connection:
         # Rather a failure than a test that waits for ever for one before it.
@@ -278,30 +317,28 @@ def _delete_all(_):
         connection.execute(text(f"SELECT {restart} FROM pg_sequences WHERE schemaname = 'public'"))
 
 
-def _blank_bytes() -> bytes:
-    let_go()  # The last connection to go brings the write-ahead log home.
-    return Path(db.engine.url.database).read_bytes()
-
-
-def _write_back(blank: bytes):
-    # A cursor that an exception's traceback still holds would keep its connection open under the new file.
-    gc.collect(1)
+def _write_back(content: bytes):
     let_go()
     file = Path(db.engine.url.database)
-    for rest in ("-wal", "-shm"):
+    # A new file, not the old one with other bytes: a cursor that an exception's traceback still holds keeps its
+    # connection open.
+    for rest in ("", "-wal", "-shm"):
         file.with_name(file.name + rest).unlink(missing_ok=True)
-    file.write_bytes(blank)
+    file.write_bytes(content)
 
 
 @pytest.fixture
-def app(database):
-    """The app with an empty, migrated database, and an app context for the test's own reading and arranging."""
-    with database.app.app_context():
-        database.empty()
+def app(stage, request):
+    """The app, and an app context for the test's own reading and arranging.
+
+    Its database is migrated, and empty but for the shop and the people that the test asks for.
+    """
+    with stage.app.app_context():
+        stage.set(tuple(name for name in ("shop", *PEOPLE) if name in request.fixturenames))
         answers.forget()
         # One for all apps, it counts where the last one that was made wants it to.
-        limiter.init_app(database.app)
-        yield database.app
+        limiter.init_app(stage.app)
+        yield stage.app
 
 
 @pytest.fixture
@@ -341,9 +378,15 @@ def runner(app) -> Runner:
 
 
 @pytest.fixture
-def shop(app):
+def shop(app, stage) -> Shop:
     """A shop in Bangkok that has been set up, with the branches Main (MN) and Riverside (RV)."""
-    return factories.make_shop()
+    if "shop" not in stage.found:  # The test asks for a fixture by its name, in its course; so it may for people.
+        return factories.make_shop()
+    shop = Shop(id=1)
+    # Read when the test looks at it, which most do not.
+    make_transient_to_detached(shop)
+    db.session.add(shop)
+    return shop
 
 
 @pytest.fixture
@@ -352,28 +395,21 @@ def anyone(app) -> Client:
     return app.test_client()
 
 
-@pytest.fixture
-def owner(app, shop) -> Client:
-    """The owner's browser."""
-    return app.test_client().be(factories.make_staff(Role.OWNER))
+def _browser_of(name: str):
+    @pytest.fixture(name=name)
+    def browser(app, shop, stage) -> Client:
+        client = app.test_client()
+        if name not in stage.found:
+            return client.be(factories.make_staff(name))
+        client.staff_id, cookie = stage.people[name]
+        client.set_cookie("readylight", cookie)
+        return client
+
+    return browser
 
 
-@pytest.fixture
-def manager(app, shop) -> Client:
-    """A manager's browser."""
-    return app.test_client().be(factories.make_staff(Role.MANAGER))
-
-
-@pytest.fixture
-def technician(app, shop) -> Client:
-    """A technician's browser."""
-    return app.test_client().be(factories.make_staff(Role.TECHNICIAN))
-
-
-@pytest.fixture
-def front_desk(app, shop) -> Client:
-    """The front desk's browser."""
-    return app.test_client().be(factories.make_staff(Role.FRONT_DESK))
+# Browsers in which somebody of the shop is signed in.
+owner, manager, technician, front_desk = map(_browser_of, PEOPLE)
 
 
 @pytest.fixture

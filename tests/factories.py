@@ -57,7 +57,7 @@ def branch(code: str) -> Branch:
 def make_staff(role: Role | str = Role.TECHNICIAN, **changes) -> Staff:
     """A person who signs in with PASSWORD, at Main, where there is such a branch, unless they own the shop."""
     number = next(_numbers)
-    main = None if role == Role.OWNER else db.session.scalar(select(Branch.id).where(Branch.code == "MN"))
+    main = None if role == Role.OWNER else _branch_id("MN")
     values = {
         "name": f"{Role(role).label} {number}",
         "email": f"{role}{number}@example.com",
@@ -70,8 +70,7 @@ def make_staff(role: Role | str = Role.TECHNICIAN, **changes) -> Staff:
 
 def make_customer(**changes) -> Customer:
     """A customer with a Thai phone number that nobody else has."""
-    number = next(_numbers)
-    return _saved(Customer(**{"name": f"Customer {number}", "phone": f"+6681{number:07d}", "email": ""} | changes))
+    return _saved(Customer(**{"name": f"Customer {next(_numbers)}", "phone": _new_phone(), "email": ""} | changes))
 
 
 def make_repair(
@@ -92,10 +91,9 @@ def make_repair(
     and public. details: whatever actions.take_in takes.
     """
     by = by or _any_owner()
-    customer = customer or make_customer()
     values = {
-        "phone": customer.phone,
-        "name": "",
+        "phone": customer.phone if customer else _new_phone(),
+        "name": "" if customer else f"Customer {next(_numbers)}",
         "email": "",
         "note": "",
         "promised_at": None,
@@ -107,7 +105,7 @@ def make_repair(
         "technician_id": None,
         "estimate": None,
     }
-    branch_id = globals()["branch"](branch).id if isinstance(branch, str) else branch.id
+    branch_id = _branch_id(branch) if isinstance(branch, str) else branch.id
     repair = actions.take_in(get_shop(), branch_id, by=by, **values | details)
     if status == Status.WAITING_PARTS:
         _walk(repair, Status(paused_from or Status.REPAIRING), by)
@@ -118,6 +116,14 @@ def make_repair(
     else:
         _walk(repair, Status(status), by)
     return repair
+
+
+def _branch_id(code: str) -> int | None:
+    return db.session.scalar(select(Branch.id).where(Branch.code == code))
+
+
+def _new_phone() -> str:
+    return f"+6681{next(_numbers):07d}"
 
 
 def _walk(repair, status, by):

@@ -1,4 +1,4 @@
-"""script/bench: how much Readylight carries on this machine, in one run of about a quarter of an hour."""
+"""script/bench: how much Readylight carries on this machine, in one run of about half an hour."""
 
 import argparse
 import json

@@ -121,7 +121,7 @@ CELLS = (
         POLL_ANY,
         lambda town, server: _polls(server, town.any_tokens[:ANY_POLLED]),
         expect=304,
-        seconds=1,
+        seconds=3,
         again=False,
     ),
     Cell(
@@ -132,6 +132,6 @@ CELLS = (
         again=False,
         disturbed=True,
     ),
-    Cell(PAGE, lambda town, server: _pages(town.open_tokens), seconds=4, drawn=True),
-    Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=4),
+    Cell(PAGE, lambda town, server: _pages(town.open_tokens), seconds=6, drawn=True),
+    Cell(POLL, lambda town, server: _polls(server, town.open_tokens), expect=304, seconds=6),
 )
