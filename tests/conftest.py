@@ -1,4 +1,4 @@
-"""The stage of every test: one app per run, an empty database per test, and the people of the shop.
+"""The stage of every test: one app per run, a database of its own per test, and the people of the shop.
 
 A test may hold an app context of its own; a request never sees it, because the client runs each one in a fresh
 contextvars.Context. What a request forgot to commit is therefore lost, as it would be in the shop.
@@ -69,11 +69,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.once)
 
 
-def pytest_collection_finish():
+# What is made until the tests begin is for ever, and need not be looked through while it is made.
+gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
     """Lets the garbage collector leave alone what is for ever, and come less often: a fifth of the time was its."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 class Page:
@@ -237,10 +243,10 @@ class Stage:
     On SQLite each such beginning is made once and kept as a file: half of the tests begin with an owner.
     """
 
-    def __init__(self, app, folder: Path):
-        self.app, self.folder = app, folder
-        # What the present test has found there; ids and cookies of the people.
-        self.found: tuple[str, ...] = ()
+    def __init__(self, app):
+        self.app = app
+        # What the present test asks for, and the ids and cookies of the people among it.
+        self.asked_for: tuple[str, ...] = ()
         self.people: dict[str, tuple[int, str]] = {}
         self._kept: dict[tuple[str, ...], tuple[bytes, dict]] = {}
         if POSTGRESQL and WORKER:
@@ -251,30 +257,37 @@ class Stage:
             upgrade()
             db.session.remove()
             if not POSTGRESQL:
-                self._keep((), {})
+                self._keep()
 
-    def set(self, wanted: tuple[str, ...]) -> None:
-        """Sets it for a test. wanted: "shop" and of PEOPLE, or nothing."""
-        self.found = wanted
+    def set(self, asked_for: tuple[str, ...]) -> None:
+        """Sets it for a test. asked_for: "shop" and of PEOPLE, or nothing."""
+        self.asked_for = asked_for
         if POSTGRESQL:
             _delete_all()
-            self.people = self._fill(wanted)
-            return
-        if wanted not in self._kept:
-            _write_back(self._kept[()][0])
-            self._keep(wanted, self._fill(wanted))
-        content, self.people = self._kept[wanted]
-        _write_back(content)
+            self._fill()
+        else:
+            if asked_for not in self._kept:
+                _write_back(self._kept[()][0])
+                self._fill()
+                self._keep()
+            content, self.people = self._kept[asked_for]
+            _write_back(content)
+        # Whether it was made now or kept, the test's own session begins with nothing in it.
+        db.session.remove()
 
-    def _fill(self, wanted: tuple[str, ...]) -> dict[str, tuple[int, str]]:
-        if wanted:
+    def _fill(self) -> None:
+        self.people = {}
+        if self.asked_for:
             factories.make_shop()
-        browsers = {name: self.app.test_client().be(factories.make_staff(name)) for name in wanted if name in PEOPLE}
-        return {name: (each.staff_id, each.get_cookie("readylight").value) for name, each in browsers.items()}
+        for name in PEOPLE:
+            if name in self.asked_for:
+                browser = self.app.test_client().be(factories.make_staff(name))
+                self.people[name] = browser.staff_id, browser.get_cookie("readylight").value
 
-    def _keep(self, wanted: tuple[str, ...], people: dict) -> None:
+    def _keep(self) -> None:
+        db.session.remove()
         let_go()  # The last connection to go brings the write-ahead log home.
-        self._kept[wanted] = Path(db.engine.url.database).read_bytes(), people
+        self._kept[self.asked_for] = Path(db.engine.url.database).read_bytes(), self.people
 
 
 @pytest.fixture(scope="session")
@@ -285,7 +298,7 @@ def stage():
     folder = Path(tempfile.mkdtemp(prefix="readylight-", dir=memory))
     # A test looks right after a change, sooner than any customer.
     reads.FRESH = reads.STALE = 0
-    stage = Stage(make_app(folder, POSTGRESQL or f"sqlite:///{folder / 'readylight.db'}"), folder)
+    stage = Stage(make_app(folder, POSTGRESQL or f"sqlite:///{folder / 'readylight.db'}"))
     yield stage
     with stage.app.app_context():
         let_go()
@@ -318,6 +331,8 @@ def _delete_all():
 
 
 def _write_back(content: bytes):
+    in_use = {name: engine.pool.checkedout() for name, engine in db.engines.items()}
+    assert not any(in_use.values()), f"a test before this one has not given connections back: {in_use}"
     let_go()
     file = Path(db.engine.url.database)
     # A new file, not the old one with other bytes: a cursor that an exception's traceback still holds keeps its
@@ -380,10 +395,10 @@ def runner(app) -> Runner:
 @pytest.fixture
 def shop(app, stage) -> Shop:
     """A shop in Bangkok that has been set up, with the branches Main (MN) and Riverside (RV)."""
-    if "shop" not in stage.found:  # The test asks for a fixture by its name, in its course; so it may for people.
+    if "shop" not in stage.asked_for:  # The test asks for a fixture by its name, in its course; so it may for people.
         return factories.make_shop()
+    # Read when the test looks at it, which most do not; a test that reads holds the lock for writing.
     shop = Shop(id=1)
-    # Read when the test looks at it, which most do not.
     make_transient_to_detached(shop)
     db.session.add(shop)
     return shop
@@ -399,7 +414,7 @@ def _browser_of(name: str):
     @pytest.fixture(name=name)
     def browser(app, shop, stage) -> Client:
         client = app.test_client()
-        if name not in stage.found:
+        if name not in stage.asked_for:
             return client.be(factories.make_staff(name))
         client.staff_id, cookie = stage.people[name]
         client.set_cookie("readylight", cookie)
@@ -495,4 +510,5 @@ def clock(app, monkeypatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("app.db.datetime", clock)
     monkeypatch.setattr("app.throttle.time", clock)
+    clock.set(clock.moment)
     return clock

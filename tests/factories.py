@@ -57,7 +57,7 @@ def branch(code: str) -> Branch:
 def make_staff(role: Role | str = Role.TECHNICIAN, **changes) -> Staff:
     """A person who signs in with PASSWORD, at Main, where there is such a branch, unless they own the shop."""
     number = next(_numbers)
-    main = None if role == Role.OWNER else _branch_id("MN")
+    main = None if role == Role.OWNER else db.session.scalar(select(Branch.id).where(Branch.code == "MN"))
     values = {
         "name": f"{Role(role).label} {number}",
         "email": f"{role}{number}@example.com",
@@ -93,7 +93,7 @@ def make_repair(
     by = by or _any_owner()
     values = {
         "phone": customer.phone if customer else _new_phone(),
-        "name": "" if customer else f"Customer {next(_numbers)}",
+        "name": "" if customer or "phone" in details else f"Customer {next(_numbers)}",
         "email": "",
         "note": "",
         "promised_at": None,
@@ -118,8 +118,8 @@ def make_repair(
     return repair
 
 
-def _branch_id(code: str) -> int | None:
-    return db.session.scalar(select(Branch.id).where(Branch.code == code))
+def _branch_id(code: str) -> int:
+    return db.session.scalars(select(Branch.id).where(Branch.code == code)).one()
 
 
 def _new_phone() -> str:

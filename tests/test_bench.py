@@ -17,12 +17,13 @@ import pytest
 from app.config import ROOT
 from app.db import db
 from app.rules import Status
-from script.load import pages, paper, report
+from script.load import cells, pages, paper, report
 from script.load.budgets import Budget
-from script.load.cells import Request
+from script.load.cells import CELLS, PAGE_ANY, POLL_ANY, Request
 from script.load.rounds import Measured
-from script.load.stage import Database
-from script.load.town import COUNTING, OPEN, Town
+from script.load.stage import Database, Failed
+from script.load.statements import LOOKED_AT
+from script.load.town import COUNTING, FINDS, OPEN, Town
 from script.load.wrk import Load, read
 
 from .factories import make_repair
@@ -79,6 +80,10 @@ def test_processor_time_is_that_of_an_answer():
     assert measured.cpu(measured.database_cpu) is None
 
 
+def test_without_a_crowd_nothing_is_compared():
+    assert report.yardstick(SimpleNamespace(measured=[Measured("SQLite", 1_000, "far page")])).startswith("Nothing")
+
+
 def test_what_was_not_measured_fails_no_budget():
     assert Budget.at_most("memory", 80, None).holds is None
     assert Budget.at_most("memory", 80, 81).holds is False
@@ -127,19 +132,43 @@ def test_without_postgresql_nothing_is_said_about_it():
 # --- what is asked for --------------------------------------------------------------------------
 
 
-def test_towns_of_any_size_have_as_many_pages_with_a_countdown(shop, clock, tmp_path):
+def town(tmp_path):
+    db.session.commit()
+    made = Town(Database("", 10, tmp_path, db.engine.url.render_as_string(hide_password=False)))
+    made.close()
+    return made
+
+
+def test_a_small_town_has_as_many_open_pages_with_a_countdown_as_a_large_one(shop, clock, tmp_path):
     soon = clock.now() + timedelta(days=1)
     counting = [make_repair(serial=f"SN-000{number}", promised_at=soon) for number in range(2)]
     still = [make_repair(serial=f"SN-100{number}", status=status) for number, status in enumerate(Status)]
-    make_repair(promised_at=clock.now() + timedelta(hours=1))  # Would be late before the load is over.
-    db.session.commit()
-    url = db.engine.url.render_as_string(hide_password=False)
-    town = Town(Database("", 10, tmp_path, url))
-    town.close()
-    asked = Counter(town.open_tokens)
+    late = make_repair(promised_at=clock.now() - timedelta(days=2))
+    between = make_repair(promised_at=clock.now() + timedelta(hours=1))  # Would be late before the load is over.
+    asked = Counter(town(tmp_path).open_tokens)
     assert asked.total() == OPEN
     assert [asked[repair.token] for repair in counting] == [COUNTING // 2] * 2
-    assert min(asked[repair.token] for repair in still) > 1
+    assert min(asked[repair.token] for repair in (*still, late)) > 1
+    assert asked[between.token] == 0
+
+
+def test_nothing_is_asked_for_twice_where_a_first_time_is_counted():
+    made = SimpleNamespace(any_tokens=[f"token-{number}" for number in range(60)])
+    server = SimpleNamespace(port=0)
+    first = {cell.name: cell for cell in CELLS if not cell.again and not cell.disturbed}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "fetch_tags", lambda server, tokens: dict.fromkeys(tokens, "tag"))
+        asked = [first[name].requests(made, server)[: LOOKED_AT + 1] for name in (PAGE_ANY, POLL_ANY)]
+    pages, polls = ({request.path.removesuffix("/live") for request in requests} for requests in asked)
+    assert (len(pages), len(polls)) == (LOOKED_AT + 1, LOOKED_AT + 1)
+    assert not pages & polls
+
+
+def test_a_town_without_a_countdown_is_not_measured(shop, tmp_path):
+    for number in range(FINDS):
+        make_repair(serial=f"SN-000{number}")
+    with pytest.raises(Failed, match="fill it anew"):
+        town(tmp_path)
 
 
 # --- a simulated page ---------------------------------------------------------------------------

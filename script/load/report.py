@@ -112,7 +112,8 @@ def plan(steps: list[paper.Step]) -> str:
 
 def yardstick(rounds: Rounds) -> str:
     """The yardstick in one sentence, with how far it went up and down."""
-    hello = next((each for each in rounds.measured if each.cell == HELLO), None)
-    rates = [load.rate for load in hello.loads]
+    rates = [load.rate for each in rounds.measured if each.cell == HELLO for load in each.loads]
+    if not rates:
+        return "Nothing was compared with Flask's hello."
     low, high = min(rates), max(rates)
     return f"Flask's hello: {low:,.0f} to {high:,.0f} requests/s over the run; each ratio is to the one right after it."

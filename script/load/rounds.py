@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 
 from . import machine, stage, statements, wrk
@@ -18,6 +19,7 @@ from .cells import BROWSER, CELLS, MOVE, Cell, Request, advance_request, moves
 from .stage import HOST, Database, Server
 from .town import Town
 
+POSTGRESQL = stage.KINDS[1]
 HELLO, BARE = "hello, Flask", "hello, bare WSGI"
 # Seconds of load: of the bare yardstick, and of one user alone.
 YARDSTICK, ALONE = 3, 2
@@ -115,16 +117,9 @@ class Rounds:
                     self._run_alone(town, server, seconds)
                 if self._is_desk(town.database):
                     continue
-                with self._yardstick(server, "flask", HELLO) as hello:
-                    for cell in self.cells:
-                        if cell.crowd:
-                            self._load(cell, town, server, seconds, hello)
-                    if town is self.towns[0] and len(self.cells) == len(CELLS):
-                        with self._yardstick(server, "bare", BARE) as bare:
-                            for _ in range(seconds or YARDSTICK):
-                                hello()
-                                bare()
-                # Without the yardstick's processes, which have a part of their memory in common with the server's.
+                if any(cell.crowd for cell in self.cells):
+                    self._run_crowds(town, server, seconds)
+                # Without the yardsticks' processes, which have a part of their memory in common with the server's.
                 self.memory.setdefault(town.database[:2], []).append((idle, server.memory()))
 
     @property
@@ -143,42 +138,50 @@ class Rounds:
     def _of(self, kind: str, size: int, cell: str) -> Measured:
         return self._measured.setdefault((kind, size, cell), Measured(kind, size, cell))
 
-    def _load(self, cell: Cell, town: Town, server: Server, seconds: int | None, hello: Callable[[], float]) -> None:
+    def _run_crowds(self, town: Town, server: Server, seconds: int | None) -> None:
+        with self._yardstick(server, "flask", HELLO) as hello:
+            for cell in self.cells:
+                if cell.crowd:
+                    self._load(cell, town, server, seconds or cell.seconds, hello)
+            if town is self.towns[0] and len(self.cells) == len(CELLS):
+                with self._yardstick(server, "bare", BARE, beside=hello) as bare:
+                    for _ in range(seconds or YARDSTICK):
+                        bare()
+
+    def _load(self, cell: Cell, town: Town, server: Server, seconds: int, hello: Callable[[], float]) -> None:
         """A cell's loads, each with the yardstick right after it.
 
         All but the moves go second by second, each over connections of its own: how those happen to be spread over the
         workers can halve what one second of it carries.
         """
         kept = self._of(*town.database[:2], cell.name)
-        seconds = seconds or cell.seconds
         with load_of(cell, town, server) as send:
             for piece in [seconds] if cell.once else [1] * seconds:
-                before = self._cpu(server)
-                kept.loads.append(send(piece))
-                server_cpu, database_cpu = (after - was for after, was in zip(self._cpu(server), before, strict=True))
-                kept.server_cpu.append(server_cpu)
-                if town.database.url and self._postmaster:
-                    kept.database_cpu.append(database_cpu)
-                kept.hellos.append(hello())
-
-    def _cpu(self, server: Server) -> tuple[float, float]:
-        return server.cpu(), machine.cpu_seconds(self._postmaster) if self._postmaster else 0.0
+                self._measure(kept, server, partial(send, piece), hello)
 
     @contextmanager
-    def _yardstick(self, like: Server, app: str, name: str) -> Iterator[Callable[[], float]]:
-        """What measures a yardstick for a second, and gives its answers a second."""
+    def _yardstick(
+        self, like: Server, app: str, name: str, beside: Callable[[], float] | None = None
+    ) -> Iterator[Callable[[], float]]:
+        """What measures a yardstick for a second, another one beside it, and gives its answers a second."""
         with stage.yardstick(like, app) as server:
             warm_up(server, [HELLO_REQUEST] * 400)
-            kept = self._of("", 0, name)
+            send = partial(wrk.run, server, [HELLO_REQUEST], seconds=1)
+            yield partial(self._measure, self._of("", 0, name), server, send, beside)
 
-            def measure() -> float:
-                before = server.cpu()
-                kept.loads.append(load := wrk.run(server, [HELLO_REQUEST], seconds=1))
-                kept.server_cpu.append(server.cpu() - before)
-                kept.hellos.append(load.rate if name == HELLO else self._of("", 0, HELLO).hellos[-1])
-                return load.rate
-
-            yield measure
+    def _measure(
+        self, kept: Measured, server: Server, send: Callable[[], wrk.Load], hello: Callable[[], float] | None
+    ) -> float:
+        """One load, the processor time that it takes, and the yardstick right after it: itself, where there is none."""
+        postmaster = self._postmaster if kept.kind == POSTGRESQL else None
+        server_before, database_before = server.cpu(), machine.cpu_seconds(postmaster) if postmaster else 0
+        load = send()
+        kept.server_cpu.append(server.cpu() - server_before)
+        if postmaster:
+            kept.database_cpu.append(machine.cpu_seconds(postmaster) - database_before)
+        kept.loads.append(load)
+        kept.hellos.append(hello() if hello else load.rate)
+        return load.rate
 
     def _run_alone(self, town: Town, server: Server, seconds: int | None) -> None:
         """The staff's pages with one user and nobody else."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import cycle, islice
 
-from sqlalchemy import create_engine, delete, func, not_, select, update
+from sqlalchemy import create_engine, delete, func, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from app.db import utcnow
@@ -45,8 +45,7 @@ class Town:
             # Links that never end, so that every repair's page can be asked for.
             session.execute(update(Shop).values(link_days=0))
             session.commit()
-            newest = select(Repair.code).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
-            self.open_codes = list(session.scalars(newest))
+            self.open_codes = list(session.scalars(_newest(Repair.code)))
             self.open_tokens = self._open_tokens(session)
             self.any_tokens = self._any_tokens(session)
             self.searches = self._searches(session)
@@ -81,13 +80,18 @@ class Town:
     # --- what is asked for ----------------------------------------------------------------------
 
     def _open_tokens(self, session: Session) -> list[str]:
-        newest = select(Repair.token).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
-        # Still counting when the last round is over.
-        counting = Repair.status.in_(UNFINISHED) & (Repair.promised_at > utcnow() + timedelta(hours=2))
+        promised = Repair.promised_at
+        # Neither changes before the last round is over: a page counts down, or has nothing to count.
+        counting = Repair.status.in_(UNFINISHED) & (promised > utcnow() + timedelta(hours=2))
+        still = Repair.status.not_in(UNFINISHED) | promised.is_(None) | (promised < utcnow() - timedelta(days=1))
         chosen = []
-        for many, which in ((COUNTING, counting), (OPEN - COUNTING, not_(func.coalesce(counting, False)))):
-            chosen += islice(cycle(session.scalars(newest.where(which)).all()), many)
-        return self._rng.sample(chosen, len(chosen))
+        for many, which in ((COUNTING, counting), (OPEN - COUNTING, still)):
+            found = session.scalars(_newest(Repair.token).where(which)).all()
+            if not found:
+                raise Failed(f"No repair of {self.database.folder} has a page as is wanted here; fill it anew.")
+            chosen += islice(cycle(found), many)
+        self._rng.shuffle(chosen)
+        return chosen
 
     def _any_tokens(self, session: Session) -> list[str]:
         most = session.scalar(select(func.max(Repair.id)))
@@ -164,6 +168,11 @@ class Town:
         page = browser.open(server.address + "/login", urllib.parse.urlencode(form).encode()).read().decode()
         page = browser.open(f"{server.address}/repairs/{self.open_codes[0]}").read().decode()
         self.cookie, self.csrf = "; ".join(f"{each.name}={each.value}" for each in jar), _csrf(page)
+
+
+def _newest(column):
+    """That column of the newest repairs, the open ones first."""
+    return select(column).order_by(Repair.status.in_(CLOSED), Repair.id.desc()).limit(OPEN)
 
 
 def fetch_tags(server: Server, tokens: list[str]) -> dict[str, str]:

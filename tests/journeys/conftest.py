@@ -1,6 +1,5 @@
 """A real server and a real browser: what a person at the counter and a customer on the bus have."""
 
-import json
 import os
 import re
 import secrets
@@ -13,12 +12,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from flask_migrate import upgrade
 from playwright.sync_api import sync_playwright
 from sqlalchemy import select, update
 
 from app import create_app
 from app.config import ROOT
 from app.db import db, let_go
+from app.demo import fill as demo
 from app.models import Shop, Staff
 
 from ..conftest import Client
@@ -48,10 +49,10 @@ def pytest_collection_modifyitems(items):
 class Server:
     """A running shop: its address, what it printed, and a way to act in it behind the browser's back."""
 
-    def __init__(self, environment: dict, port: int, printed: str):
+    def __init__(self, environment: dict, port: int):
         self.url = f"http://localhost:{port}"
         self.lan_url = f"http://{LAN}:{port}"
-        self.printed = printed
+        self.printed = ""
         self.made: dict = {}
         self._app = create_app(
             {
@@ -62,6 +63,12 @@ class Server:
             }
         )
         self._app.test_client_class = Client
+
+    def fill(self, repairs: int) -> None:
+        """Fills it with the demo, without the command's process; test_demo is about the command."""
+        with self.inside():
+            upgrade()
+            self.made = demo.fill(repairs, public_url=self.url)
 
     @contextmanager
     def inside(self):
@@ -80,8 +87,8 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *, demo: int = 0):
-    """Runs the shop as script/server does, on a free port, with the demo's repairs if any."""
+def serving(folder: Path, *, repairs: int = 0):
+    """Runs the shop as script/server does, on a free port, with so many of the demo's repairs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -97,7 +104,9 @@ def serving(folder: Path, *, demo: int = 0):
     }
     with _fresh_postgresql() if POSTGRESQL else nullcontext("") as url:
         environment["DATABASE_URL"] = url
-        made = _fill(environment, demo) if demo else {}
+        server = Server(environment, port)
+        if repairs:
+            server.fill(repairs)
         log = folder / "server.log"
         with (
             log.open("w") as out,
@@ -105,8 +114,7 @@ def serving(folder: Path, *, demo: int = 0):
         ):
             try:
                 _wait_for(port, process, log)
-                server = Server(environment, port, log.read_text())
-                server.made = made
+                server.printed = log.read_text()
                 yield server
             finally:
                 # At once, whoever still keeps a connection; test_server is about ending politely.
@@ -114,12 +122,6 @@ def serving(folder: Path, *, demo: int = 0):
                 process.wait(20)
     # What a journey did must not have broken anything behind its back.
     assert "Traceback" not in log.read_text(), log.read_text()
-
-
-def _fill(environment, repairs) -> dict:
-    command = [*FLASK, "demo", "--repairs", str(repairs), "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
 
 
 def _wait_for(port, process, log):
@@ -152,7 +154,7 @@ def _fresh_postgresql():
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """A shop with sixty repairs and staff of every role, for all journeys that start at the counter."""
-    with serving(tmp_path_factory.mktemp("shop"), demo=60) as server:
+    with serving(tmp_path_factory.mktemp("shop"), repairs=60) as server:
         yield server
 
 
