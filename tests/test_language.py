@@ -134,9 +134,9 @@ SAYS = {"flash", "Refused", "Forbidden", "ValidationError", "StopValidation", "N
 TERMINAL = ("cli", "config", "logs", "worker", "check.", "backup.", "demo.")
 
 
-def sentences(tree):
+def sentences(root):
     """(line, text) of every sentence that the code hands to people as it stands."""
-    for node in ast.walk(tree):
+    for node in ast.walk(root):
         given = []
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
