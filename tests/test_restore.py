@@ -562,6 +562,17 @@ def test_a_database_that_somebody_is_connected_to_is_left_alone(copy, busy):
     assert busy.rows() == rows
 
 
+@only_postgresql
+def test_whoever_is_about_to_go_is_waited_for(here, copy, busy):
+    """PostgreSQL counts a connection among its own for a moment after it was closed."""
+    other = create_engine(busy.uri, poolclass=NullPool).connect()
+    going = threading.Timer(0.3, other.close)
+    going.start()
+    busy.restore(copy)
+    going.join()
+    assert busy.rows() == here.rows()
+
+
 def test_a_backup_and_a_restore_do_not_get_into_each_other_s_way(copy, busy):
     with locks.share(busy.data), locks.share(busy.data):
         assert "The shop is open" in busy.restore(copy, expect=1)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen, run
@@ -14,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from .copies import Contents, Damaged, Unable
 
 FILE = "readylight.dump"
+# So many seconds a program that has ended, a server a moment ago, may still be counted among those that are connected.
+LEAVING = 1
 _EMPTY = """\
 \\set ON_ERROR_STOP on
 BEGIN;
@@ -80,9 +83,14 @@ def unstage(staged: Path) -> None:
 def demand_unused(url: URL) -> None:
     """Raises Unable when anybody else is connected to the database, from whatever machine."""
     others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    patience = time.monotonic() + LEAVING
     try:
-        with create_engine(url, poolclass=NullPool).connect() as connection:
-            count = connection.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+        # Each look in a transaction of its own: within one, PostgreSQL says the same again.
+        with create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+            while (
+                count := connection.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+            ) and time.monotonic() < patience:
+                time.sleep(0.05)
     except SQLAlchemyError as problem:
         raise Unable(f"The database cannot be opened: {_reason(str(getattr(problem, 'orig', problem)))}") from None
     if count:
