@@ -56,8 +56,12 @@ PEOPLE = ("owner", "manager", "technician", "front_desk")
 # their own conftest says it.
 ONCE = {"architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "requirements", "rules"}
 
-# Files that take longest, which are begun first: several go at once, and none should be waited for at the end.
-FIRST = ("faults", "attack", "restore", "counter_model", "server", "bench", "backup", "counter", "crawl", "security")
+# Files that take longest, which are begun first: several go at once, and none should be waited for at the end. Those
+# that mostly wait, for a browser, stand between those that compute, so that no processor is idle.
+FIRST = (
+    *("faults", "tracking", "attack", "private", "restore", "board", "server", "bench", "counter", "backup"),
+    *("people", "security", "layout", "crawl", "settings", "counter_model", "paper"),
+)
 
 
 def pytest_collection_modifyitems(items):

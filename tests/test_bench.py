@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,7 +211,9 @@ def polled(monkeypatch):
             server.close()
             return crowd
 
-        return asyncio.run(run()), seen
+        # In a thread: where a browser runs, its loop has this one.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(run())).result(), seen
 
     return poll
 
