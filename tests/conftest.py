@@ -30,6 +30,7 @@ from app.config import SETTINGS
 from app.db import db, let_go
 from app.models import Shop, SignIn, Staff
 from app.reads import QuickRead
+from app.rules import Role
 from app.throttle import limiter
 from app.tracking import answers
 
@@ -49,19 +50,14 @@ if POSTGRESQL and WORKER:
 # PostgreSQL: what is committed here need not outlive a power cut. SQLite: a lock that nobody lets go is soon noticed.
 CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"timeout": 5}
 
-# Fixtures: who works in the shop, one of each role.
-PEOPLE = ("owner", "manager", "technician", "front_desk")
-
 # Files whose tests are the same whatever the database is: where there are two, they run on the first. Of the journeys
 # their own conftest says it.
 ONCE = {"architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "requirements", "rules"}
 
 # Files that take longest, which are begun first: several go at once, and none should be waited for at the end. Those
 # that mostly wait, for a browser, stand between those that compute, so that no processor is idle.
-FIRST = (
-    *("faults", "tracking", "attack", "private", "restore", "board", "server", "bench", "counter", "backup"),
-    *("people", "security", "layout", "crawl", "settings", "counter_model", "paper"),
-)
+FIRST = ("faults", "tracking", "attack", "private", "restore", "board", "server", "bench", "counter", "backup")
+FIRST += ("people", "security", "layout", "crawl", "settings", "counter_model", "paper")
 
 
 def pytest_collection_modifyitems(items):
@@ -264,7 +260,7 @@ class Stage:
                 self._keep()
 
     def set(self, asked_for: tuple[str, ...]) -> None:
-        """Sets it for a test. asked_for: "shop" and of PEOPLE, or nothing."""
+        """Sets it for a test. asked_for: "shop" and names of roles, or nothing."""
         self.asked_for = asked_for
         if POSTGRESQL:
             _delete_all()
@@ -283,10 +279,10 @@ class Stage:
         self.people = {}
         if self.asked_for:
             factories.make_shop()
-        for name in PEOPLE:
-            if name in self.asked_for:
-                browser = self.app.test_client().be(factories.make_staff(name))
-                self.people[name] = browser.staff_id, browser.get_cookie("readylight").value
+        for role in Role:
+            if role in self.asked_for:
+                browser = self.app.test_client().be(factories.make_staff(role))
+                self.people[role] = browser.staff_id, browser.get_cookie("readylight").value
 
     def _keep(self) -> None:
         db.session.remove()
@@ -353,7 +349,7 @@ def app(stage, request):
     Its database is migrated, and empty but for the shop and the people that the test asks for.
     """
     with stage.app.app_context():
-        stage.set(tuple(name for name in ("shop", *PEOPLE) if name in request.fixturenames))
+        stage.set(tuple(name for name in ("shop", *Role) if name in request.fixturenames))
         answers.forget()
         # One for all apps, it counts where the last one that was made wants it to.
         limiter.init_app(stage.app)
@@ -414,21 +410,21 @@ def anyone(app) -> Client:
     return app.test_client()
 
 
-def _browser_of(name: str):
-    @pytest.fixture(name=name)
+def _browser_of(role: Role):
+    @pytest.fixture(name=role.value)
     def browser(app, shop, stage) -> Client:
         client = app.test_client()
-        if name not in stage.asked_for:
-            return client.be(factories.make_staff(name))
-        client.staff_id, cookie = stage.people[name]
+        if role not in stage.asked_for:
+            return client.be(factories.make_staff(role))
+        client.staff_id, cookie = stage.people[role]
         client.set_cookie("readylight", cookie)
         return client
 
     return browser
 
 
-# Browsers in which somebody of the shop is signed in.
-owner, manager, technician, front_desk = map(_browser_of, PEOPLE)
+# Browsers in which somebody of that role is signed in.
+owner, manager, technician, front_desk = map(_browser_of, Role)
 
 
 @pytest.fixture

@@ -83,13 +83,12 @@ def unstage(staged: Path) -> None:
 def demand_unused(url: URL) -> None:
     """Raises Unable when anybody else is connected to the database, from whatever machine."""
     others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    look = text(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")  # noqa: S608
     patience = time.monotonic() + LEAVING
     try:
         # Each look in a transaction of its own: within one, PostgreSQL says the same again.
         with create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-            while (
-                count := connection.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
-            ) and time.monotonic() < patience:
+            while (count := connection.scalar(look)) and time.monotonic() < patience:
                 time.sleep(0.05)
     except SQLAlchemyError as problem:
         raise Unable(f"The database cannot be opened: {_reason(str(getattr(problem, 'orig', problem)))}") from None

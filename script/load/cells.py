@@ -110,13 +110,10 @@ CELLS = (
         alone=True,
         crowd=False,
     ),
-    Cell(
-        "repair page",
-        lambda town, server: [_staff(town, f"/repairs/{code}") for code in town.open_codes],
-    ),
+    Cell("repair page", lambda town, server: [_staff(town, f"/repairs/{code}") for code in town.open_codes]),
     Cell(MOVE, lambda town, server: [], seconds=1, again=False, once=True),
     Cell(PAGE_ANY, lambda town, server: _pages(town.any_tokens), again=False),
-    # From the other end: what is counted of the pages before must not have been read for them already.
+    # From the other end of the list: of the pages above, the process that counts statements has read some already.
     Cell(
         POLL_ANY,
         lambda town, server: _polls(server, town.any_tokens[::-1][:ANY_POLLED]),

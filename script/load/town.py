@@ -23,10 +23,11 @@ from app.rules import CLOSED, UNFINISHED, Status
 
 from .stage import HOST, Database, Failed, Server
 
-# Links that are open in the town at the same time, and how many of their pages have a countdown, which is more work: as
-# many in a small town, of whose few under way each then counts several times, so that towns can be compared. Links
-# picked from all repairs there are, to look at and to poll.
-OPEN, COUNTING, ANY, ANY_POLLED = 300, 200, 10_000, 500
+# Links that are open in the town at the same time, and how many of their pages have a countdown, which is more work. In
+# a small town as many, the few that it has several times each, so that towns can be compared.
+OPEN, COUNTING = 300, 200
+# Links picked from all repairs there are, to look at and to poll.
+ANY, ANY_POLLED = 10_000, 500
 # Repairs that are put back to their first step, for the load to move along: each gives STEPS moves.
 MOVED = 1000
 STEPS = 5
@@ -85,10 +86,10 @@ class Town:
         counting = Repair.status.in_(UNFINISHED) & (promised > utcnow() + timedelta(hours=2))
         still = Repair.status.not_in(UNFINISHED) | promised.is_(None) | (promised < utcnow() - timedelta(days=1))
         chosen = []
-        for many, which in ((COUNTING, counting), (OPEN - COUNTING, still)):
+        for what, many, which in (("with", COUNTING, counting), ("without", OPEN - COUNTING, still)):
             found = session.scalars(_newest(Repair.token).where(which)).all()
             if not found:
-                raise Failed(f"No repair of {self.database.folder} has a page as is wanted here; fill it anew.")
+                raise Failed(f"There is no open page {what} a countdown in {self.database.folder}: fill it anew.")
             chosen += islice(cycle(found), many)
         self._rng.shuffle(chosen)
         return chosen
