@@ -1,158 +1,31 @@
-"""The commands: flask serve, check, backup, restore, owner-link, demo."""
+"""The commands: flask check, backup, restore, owner-link, demo."""
 
 import json
 import os
-import socket
 import sys
-import tempfile
 from pathlib import Path
 
 import click
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import current_app
-from flask_migrate import Migrate, upgrade
-from sqlalchemy import inspect
-from sqlalchemy.exc import DatabaseError, OperationalError
+from flask_migrate import Migrate
 
-from . import auth
 from .backup import copies, locks, making, nightly, restoring
 from .check.findings import findings
-from .check.machine import share
 from .check.place import OK, WARNING, WRONG
-from .config import ROOT, BadSetting
-from .db import db, let_go
+from .db import MIGRATIONS, db, let_go
 from .demo import fill as demo
 from .models import get_shop
+from .preparing import address, local_backups, prepare
 from .repairs import photos
 from .rules import Refused
 from .staff import actions as people
 
-COPIES_KEPT = 10
-
 
 def init_app(app):
     """Adds the commands to `flask`, those of Flask-Migrate too."""
-    Migrate(app, db, directory=str(ROOT / "migrations"))
-    for command in (serve, check_command, backup_command, restore_command, owner_link, demo_command):
+    Migrate(app, db, directory=str(MIGRATIONS))
+    for command in (check_command, backup_command, restore_command, owner_link, demo_command):
         app.cli.add_command(command)
-
-
-@click.command("serve")
-def serve():
-    """Prepare the data folder and the database, then serve the shop."""
-    try:
-        # The server and all its workers inherit it: as long as one of them lives, nothing is restored.
-        lock = locks.share(Path(current_app.config["DATA_DIR"]))
-        os.set_inheritable(lock.fileno(), True)
-    except copies.Unable as problem:
-        raise BadSetting(str(problem)) from None
-    prepare()
-    host, port = current_app.config["HOST"], current_app.config["PORT"]
-    _check_port(host, port)
-    click.echo(f"\n  Readylight is at {_address(port)}")
-    if not auth.is_set_up():
-        click.echo(f"  Set up your shop: {_address(port)}/setup?code={auth.setup_code()}")
-    click.echo("  Stop it with Ctrl-C.\n")
-    sys.stdout.flush()
-    # The workers must not share this process's connections, so it lets go of them and becomes the server.
-    let_go()
-    gunicorn = Path(sys.executable).with_name("gunicorn")
-    if current_app.config["METRICS_TOKEN"]:
-        # Where the workers keep their counts, for any of them to add up. gunicorn removes it when it ends.
-        os.putenv("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="readylight-metrics-"))
-    # Large blocks, such as a password hash or a page takes, go back to the system instead of staying with each thread.
-    os.putenv("MALLOC_MMAP_THRESHOLD_", str(32 * 1024))
-    # And what is left is shared by all threads, which Python lets work one at a time anyway.
-    os.putenv("MALLOC_ARENA_MAX", "2")
-    if (compiled := Path(sys.prefix) / "optimized").is_dir():
-        # What explains the code to its readers stays out of the memory, six megabytes in each process; so does where in
-        # its line each part of it stands. script/environment has compiled it so, Python's own library too, which a
-        # service may seldom write beside.
-        os.putenv("PYTHONOPTIMIZE", "2")
-        os.putenv("PYTHONNODEBUGRANGES", "1")
-        os.putenv("PYTHONPYCACHEPREFIX", str(compiled))
-    os.execv(gunicorn, [str(gunicorn), *_gunicorn_arguments(current_app.config)])
-
-
-def prepare() -> None:
-    """Brings the database up to date, after a copy of it if there is anything to lose. Raises BadSetting."""
-    # From here on, whatever this process and the server make is theirs alone to read.
-    os.umask(0o077)
-    _refuse_network_share()
-    script = ScriptDirectory(str(ROOT / "migrations"))
-    head = script.get_current_head()
-    try:
-        with db.engine.connect() as connection:
-            present = MigrationContext.configure(connection).get_current_revision()
-            has_tables = bool(inspect(connection).get_table_names())
-    except (OperationalError, DatabaseError) as problem:
-        reason = str(problem.orig).splitlines()[0]
-        raise BadSetting(f"The database cannot be opened: {reason}") from None
-    if present == head:
-        return
-    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
-        raise BadSetting(
-            f"The database is newer than this program: it is at {present}, which this version does not know. "
-            "Install the newer version, or restore a backup."
-        )
-    if has_tables:
-        click.echo(f"  A copy of the database is in {_copy_before_upgrade()}", err=True)
-    upgrade(str(ROOT / "migrations"))
-
-
-def _copy_before_upgrade() -> Path:
-    url, folder = current_app.config["SQLALCHEMY_DATABASE_URI"], _local_backups()
-    now = making.time_in(making.shop_zone(url))
-    try:
-        # Without the photos, which no upgrade touches.
-        copy = making.make("before-upgrade", folder, url=url, photos=None, moment=now)
-        copies.keep_newest(folder, COPIES_KEPT, "before-upgrade", now)
-    except copies.Unable as problem:
-        raise BadSetting(f"{problem} The database was left as it was.") from None
-    return copy.folder
-
-
-def _local_backups() -> Path:
-    """Where copies go that must not depend on a disk or a share that may be away."""
-    return Path(current_app.config["DATA_DIR"]) / "backups"
-
-
-def _refuse_network_share() -> None:
-    """Raises BadSetting when SQLite would lie where other machines may open it too; warns when that cannot be told."""
-    state, sentence = share(current_app.config)
-    if state == WRONG:
-        raise BadSetting(sentence)
-    if state == WARNING:
-        click.echo(f"  {sentence}", err=True)
-
-
-def _check_port(host: str, port: int) -> None:
-    """Raises BadSetting when the server could not listen there."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as problem:
-        raise BadSetting(
-            f"Port {port} on {host} cannot be used ({problem.strerror}). Choose another: PORT=8001 script/server"
-        ) from None
-
-
-def _address(port: int) -> str:
-    return "http://localhost" + ("" if port == 80 else f":{port}")
-
-
-def _gunicorn_arguments(config) -> list[str]:
-    host = f"[{config['HOST']}]" if ":" in config["HOST"] else config["HOST"]
-    return [
-        "--config", str(ROOT / "script" / "gunicorn.conf.py"),
-        "--bind", f"{host}:{config['PORT']}",
-        "--workers", str(config["WORKERS"]),
-        "--threads", str(config["THREADS"]),
-        "wsgi:app",
-    ]  # fmt: skip
 
 
 @click.command("check")
@@ -222,7 +95,7 @@ def restore_command(copy, yes, despite_missing_photos):
                 click.confirm("Shall it take the place of all that is in the shop now?", abort=True)
             now = making.time_in(making.shop_zone(place["url"]))
             let_go()
-            kept = restoring.replace(found, **place, keep_in=_local_backups(), moment=now)
+            kept = restoring.replace(found, **place, keep_in=local_backups(), moment=now)
     except copies.Unable as problem:
         raise click.ClickException(f"{problem} Nothing was replaced.") from None
     finally:
@@ -260,7 +133,7 @@ def demo_command(repairs, as_json):
     """Fill an empty database with a believable shop."""
     prepare()
     try:
-        made = demo.fill(repairs, public_url=_address(current_app.config["PORT"]))
+        made = demo.fill(repairs, public_url=address(current_app.config["PORT"]))
     except demo.NotEmpty as problem:
         raise click.ClickException(str(problem)) from None
     click.echo(json.dumps(made) if as_json else demo.describe(made))

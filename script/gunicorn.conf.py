@@ -1,4 +1,4 @@
-"""How gunicorn runs Readylight. Addresses and counts come from `flask serve`, on the command line."""
+"""How gunicorn runs Readylight, or what is measured beside it."""
 
 import gc
 import hashlib
@@ -17,8 +17,14 @@ from jinja2 import FileSystemBytecodeCache
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from app import logs
+from app.config import load
 from app.worker import Worker
 
+_settings = load()
+_host = f"[{_settings['HOST']}]" if ":" in _settings["HOST"] else _settings["HOST"]
+bind = f"{_host}:{_settings['PORT']}"
+workers = _settings["WORKERS"]
+threads = _settings["THREADS"]
 worker_class = Worker
 
 # The app is made once, before the workers are, which halves their memory; it opens no connection by then.
@@ -48,7 +54,7 @@ class logger_class(Logger):  # noqa: N801 (the name is the setting's)
     def setup(self, cfg):
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(logs.formatter(os.environ.get("LOG_FORMAT", "text").strip().lower()))
+            handler.setFormatter(logs.formatter(_settings["LOG_FORMAT"]))
 
 
 def _is_shop(app):
@@ -129,6 +135,6 @@ def post_worker_init(worker):
 
 
 def on_exit(server):
-    """Removes what `flask serve` made for the counts."""
+    """Removes what script/serving.py made for the counts."""
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -96,6 +96,7 @@ RANKS = {
     "tracking.answers": 5,
     "tracking.views": 8,
     "printing": 8,
+    "preparing": 8,
     "cli": 9,
     "__init__": 10,
 }

@@ -480,11 +480,10 @@ def free_port():
 @pytest.mark.journey
 @pytest.mark.skipif(bool(POSTGRESQL), reason="starts are tried on SQLite, whatever the rest runs on")
 def test_a_server_that_was_off_at_night_makes_up_for_it_and_its_workers_make_one_backup(shop, environment, tmp_path):
-    command = [sys.executable, "-m", "flask", "serve"]
     log, data = tmp_path / "log", tmp_path / "data"
     with (
         log.open("w") as out,
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=out, stderr=out) as server,
+        subprocess.Popen([ROOT / "script" / "serve"], env=os.environ | environment, stdout=out, stderr=out) as server,
     ):
         try:
             for _ in range(2400):

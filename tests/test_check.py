@@ -35,7 +35,7 @@ postgresql_only = pytest.mark.skipif(not POSTGRESQL, reason="a matter of Postgre
 
 @pytest.fixture
 def installation(app, monkeypatch, tmp_path, owner):
-    """The shop, its owner in it, with a data folder as `flask serve` leaves it and a backup of last night."""
+    """The shop, its owner in it, with a data folder as a server leaves it and a backup of last night."""
     data = tmp_path / "data"
     (data / "backups" / "nightly-2026-01-01-030000").mkdir(parents=True)
     (data / "backups" / "nightly-2026-01-01-030000" / "SHA256SUMS").touch()
@@ -315,7 +315,7 @@ SHARES = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs"
 @pytest.mark.parametrize("kind", SHARES)
 def test_sqlite_on_a_network_share_does_not_start(installation, runner, on_a, kind):
     on_a(kind)
-    done = runner.invoke(args=["demo"])  # It prepares the database as `flask serve` does.
+    done = runner.invoke(args=["demo"])  # It prepares the database as a server does.
     assert done.exit_code == 1
     said = str(done.exception)
     assert "\n" not in said

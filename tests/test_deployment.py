@@ -70,11 +70,11 @@ def shop(tmp_path_factory):
 
 
 @contextmanager
-def serving(environment, log, command=(*FLASK, "serve"), cwd=ROOT):
+def serving(environment, log, command=(ROOT / "script" / "serve",)):
     """The server, once both its workers answer; told to stop afterwards. What it says goes into the file log."""
     with (
         log.open("w") as out,
-        subprocess.Popen([*command], cwd=cwd, env=environment, stdout=out, stderr=out) as process,
+        subprocess.Popen([*command], env=environment, stdout=out, stderr=out) as process,
     ):
         try:
             until(lambda: answers(environment) or process.poll() is not None, log)

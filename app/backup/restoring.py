@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
-from ..config import ROOT
+from ..db import revisions
 from . import copies, postgresql, sqlite
 from .copies import PHOTOS, Contents, Damaged, Unable
 from .making import kind_of_database, link_or_copy, make, make_of_ruins
@@ -74,7 +73,7 @@ def _read_file(copy: Path) -> tuple[Path, dict[str, Path]]:
 
 
 def _demand_known(revision: str | None, file: Path) -> None:
-    known = {script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions()}
+    known = revisions()
     if revision is None:
         raise Unable(f"{file} is no database of Readylight.")
     if revision not in known:

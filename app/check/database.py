@@ -3,11 +3,10 @@
 import time
 from contextlib import closing
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from .. import disk
-from ..config import ROOT
+from ..db import revisions
 from ..repairs import photos
 from .place import MB, OK, WARNING, WRONG, open_database
 
@@ -31,14 +30,13 @@ def _server(place):
 
 
 def _migrations(place):
-    script = ScriptDirectory(str(ROOT / "migrations"))
-    present, head = place.ask("SELECT version_num FROM alembic_version")[0][0], script.get_current_head()
-    if present == head:
-        yield OK, f"at {head}, the newest"
-    elif present in {revision.revision for revision in script.walk_revisions()}:
+    present, known = place.ask("SELECT version_num FROM alembic_version")[0][0], revisions()
+    if present == known[-1]:
+        yield OK, f"at {present}, the newest"
+    elif present in known:
         yield (
             WRONG,
-            f"They are at {present}, and this program needs {head}: start script/server, which brings them there.",
+            f"They are at {present}, and this program needs {known[-1]}: start script/server, which brings them there.",
         )
     else:
         yield (

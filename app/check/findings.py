@@ -3,12 +3,10 @@
 It has to work when little else does: the database is read in plain SQL, on a connection that cannot write.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
 
-import psycopg
 from flask import Flask
 
 from . import database, machine, shop
@@ -33,7 +31,7 @@ def findings(app: Flask, *, deep: bool = False, online: bool = False) -> Iterato
         yield from _look(about, check, place)
     try:
         place.database = open_database(app.config["SQLALCHEMY_DATABASE_URI"])
-    except (OSError, sqlite3.Error, psycopg.Error) as problem:
+    except Exception as problem:
         yield Finding("Database", WRONG, f"{first_line(problem)}. What is in it was not looked at.")
         return
     with closing(place.database):

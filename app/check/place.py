@@ -4,10 +4,13 @@ import sqlite3
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
 from flask import Flask
 from sqlalchemy import make_url
+
+if TYPE_CHECKING:
+    import psycopg
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 MB = 1024 * 1024
@@ -18,7 +21,7 @@ class Installation:
     """What the checks look at."""
 
     app: Flask
-    database: sqlite3.Connection | psycopg.Connection | None = None
+    database: "sqlite3.Connection | psycopg.Connection | None" = None
     deep: bool = False
     online: bool = False
 
@@ -62,7 +65,7 @@ def sqlite_file(settings) -> Path | None:
     return Path(url.database) if url.get_backend_name() == "sqlite" else None
 
 
-def open_database(address: str) -> sqlite3.Connection | psycopg.Connection:
+def open_database(address: str) -> "sqlite3.Connection | psycopg.Connection":
     """A connection that can only read. Raises OSError, sqlite3.Error or psycopg.Error, saying why there is none."""
     url = make_url(address)
     if url.get_backend_name() == "sqlite":
@@ -71,6 +74,8 @@ def open_database(address: str) -> sqlite3.Connection | psycopg.Connection:
         # Where nobody has it open, a reader would leave the files of the write-ahead log behind, as its own user's.
         how = "mode=ro" if Path(f"{url.database}-wal").exists() else "mode=ro&immutable=1"
         return sqlite3.connect(f"{Path(url.database).as_uri()}?{how}", uri=True, timeout=5)
+    import psycopg  # A tenth of a second for every command, and this one alone needs it.
+
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     return psycopg.connect(
         plain,

@@ -1,7 +1,7 @@
 """script/bench: what one machine carries.
 
 machine     processes: started, stopped, their memory and processor time
-stage       databases filled by `flask demo`, servers started by `flask serve`
+stage       databases filled by `flask demo`, servers started by `script/serve`
 town        what the load needs of a filled shop: links, codes, a signed-in member of staff
 cells       what is asked for: a cell is one kind of request
 wrk         the load of a cell (wrk, rotate.lua)

@@ -96,7 +96,7 @@ def _profile(wanted: argparse.Namespace, town: Town) -> int:
     with stage.product(town.database) as server:
         town.sign_in(server)
         with load_of(wanted.cells[0], town, server) as send:
-            command = [spy, "record", "--subprocesses", "--pid", str(server.gunicorn()), "--output", wanted.profile]
+            command = [spy, "record", "--subprocesses", "--pid", str(server.pid), "--output", wanted.profile]
             with machine.started([*command, "--format", "speedscope", "--duration", "8"]) as look:
                 print(send(10))
                 return look.wait()

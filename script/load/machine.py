@@ -64,11 +64,6 @@ def tree(pid: int) -> list[int]:
     return [pid, *(each for child in children for each in tree(child))]
 
 
-def command_line(pid: int) -> list[str]:
-    """What a process was started with."""
-    return read(pid, "cmdline").rstrip("\0").split("\0")
-
-
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process and all that come from it, those that have ended included."""
     total = 0

@@ -204,17 +204,15 @@ class Server:
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
 
-    def gunicorn(self) -> int:
+    @property
+    def pid(self) -> int:
         """The process id of gunicorn's master."""
-        for pid in machine.tree(self._process.pid):
-            if any(part.endswith("gunicorn") for part in machine.command_line(pid)):
-                return pid
-        raise Failed("No gunicorn runs here.")
+        return self._process.pid
 
     def memory(self) -> dict[str, float]:
         """Proportional set size in MB: of the master, of a worker on average, and of all, once all are there."""
         patience = time.monotonic() + PATIENCE
-        while len(family := machine.tree(self.gunicorn())) <= WORKERS and time.monotonic() < patience:
+        while len(family := machine.tree(self.pid)) <= WORKERS and time.monotonic() < patience:
             # The first worker answers while the master is about to make the second one, which needs a moment to begin.
             time.sleep(1)
         master, *workers = (machine.pss(pid) for pid in family)
@@ -239,18 +237,19 @@ class Server:
 def product(database: Database) -> Iterator[Server]:
     """The shop itself, as script/server starts it."""
     port = free_port()
-    command, environ = [sys.executable, "-m", "flask", "serve"], database.environ | {"PORT": str(port)}
-    with _serving(command, environ, port, database.folder / "server.log", "/healthz") as server:
+    environ = database.environ | {"PORT": str(port)}
+    with _serving([ROOT / "script" / "serve"], environ, port, database.folder / "server.log", "/healthz") as server:
         yield server
 
 
 @contextmanager
 def yardstick(like: Server, app: str) -> Iterator[Server]:
-    """hello.bare or hello.flask, under the very command line and environment of that server's gunicorn."""
-    port, pid = free_port(), like.gunicorn()
-    command = [part.replace(f":{like.port}", f":{port}") for part in machine.command_line(pid)]
-    command[command.index("wsgi:app")] = f"script.load.hello:{app}"
-    environ = dict(pair.split("=", 1) for pair in machine.read(pid, "environ").split("\0") if "=" in pair)
+    """hello.bare or hello.flask, under the very settings and environment of that server."""
+    port = free_port()
+    environ = dict(pair.split("=", 1) for pair in machine.read(like.pid, "environ").split("\0") if "=" in pair)
+    settings = ROOT / "script" / "gunicorn.conf.py"
+    command = [sys.executable, "-m", "gunicorn", "--config", settings, f"script.load.hello:{app}"]
+    environ |= {"PORT": str(port)}
     with _serving(command, environ, port, like.log, "/") as server:
         yield server
 

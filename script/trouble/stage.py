@@ -52,9 +52,8 @@ class Shop:
         """Starts the server, and waits until it answers."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flask", "serve"],
-                cwd=ROOT, env=self._environ, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                [ROOT / "script" / "serve"], env=self._environ, stdout=log, stderr=log, start_new_session=True
+            )
         self.wait()
         return self
 

@@ -6,7 +6,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from ..conftest import Client
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "")
 # A name for this machine that is not localhost: to a browser, plain http on it is as insecure as on a shop's LAN.
 LAN = "counter.example"
-FLASK = [sys.executable, "-m", "flask"]
 WHOLE_BROWSER = os.environ.get("TEST_WHOLE_BROWSER") or "/usr/bin/chromium"
 BROWSER = os.environ.get("TEST_BROWSER") or WHOLE_BROWSER
 
@@ -110,7 +108,7 @@ def serving(folder: Path, *, repairs: int = 0):
         log = folder / "server.log"
         with (
             log.open("w") as out,
-            subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, stdout=out, stderr=out) as process,
+            subprocess.Popen([ROOT / "script" / "serve"], env=environment, stdout=out, stderr=out) as process,
         ):
             try:
                 _wait_for(port, process, log)

@@ -14,9 +14,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from app.backup import locks
 from app.config import ROOT
 
 FLASK = [sys.executable, "-m", "flask"]
+SERVE = ROOT / "script" / "serve"
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get("TEST_DATABASE_URL")), reason="starts are tried on SQLite, whatever the rest runs on"
 )
@@ -35,9 +37,8 @@ def environment(tmp_path):
 @contextmanager
 def started(environment):
     """The server, once it answers; ended afterwards if it still runs."""
-    command = [*FLASK, "serve"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [SERVE], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             lines = []
@@ -53,7 +54,7 @@ def started(environment):
 
 def refused(environment) -> str:
     """What a start that fails says."""
-    done = subprocess.run([*FLASK, "serve"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([SERVE], env=environment, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     return done.stderr
 
@@ -112,6 +113,11 @@ def test_a_data_folder_that_cannot_be_is_one_sentence(environment, tmp_path):
     said = refused(environment | {"DATA_DIR": str(tmp_path / "file" / "data")})
     assert said.strip().count("\n") == 0
     assert "cannot be written" in said
+
+
+def test_a_start_while_a_backup_is_being_restored_is_one_sentence(environment):
+    with locks.own(Path(environment["DATA_DIR"])):
+        assert refused(environment) == "A backup is being restored. Start again when that is done.\n"
 
 
 def test_a_database_that_cannot_be_reached_is_one_sentence(environment):

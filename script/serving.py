@@ -1,0 +1,69 @@
+"""gunicorn, with what comes before it: started by script/serve, as gunicorn lets a program start it (its "custom
+application"), so that the program is loaded once for both."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from gunicorn.app.base import Application
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from app.backup import copies, locks
+from app.config import ROOT, BadSetting, load
+
+
+class Server(Application):
+    """Readylight under gunicorn."""
+
+    def init(self, parser, options, args):
+        """How gunicorn runs it, unless an option says otherwise."""
+        options.config = options.config or str(ROOT / "script" / "gunicorn.conf.py")
+
+    def load(self):
+        """The app, with a database that is up to date; called once, before the workers are made. Raises SystemExit."""
+        settings = load()
+        try:
+            # All workers inherit it: as long as one of them lives, nothing is restored.
+            self.lock = locks.share(Path(settings["DATA_DIR"]))
+        except copies.Unable as problem:
+            raise BadSetting(str(problem)) from None
+        if settings["METRICS_TOKEN"]:
+            # Where the workers keep their counts, for any of them to add up.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="readylight-metrics-")
+        try:
+            from wsgi import app
+
+            # A child takes with it what that loads, 20 MB, and its connections, which no worker may share.
+            preparation = multiprocessing.get_context("fork").Process(target=_prepare, args=(app,))
+            preparation.start()
+            preparation.join()
+            if preparation.exitcode:
+                sys.exit(preparation.exitcode)
+        except BaseException:
+            self.cfg.on_exit(None)
+            raise
+        return app
+
+
+def _prepare(app):
+    from app import db, preparing
+
+    try:
+        with app.app_context():
+            preparing.prepare()
+            preparing.announce()
+            db.let_go()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    # Whatever the server makes is its alone to read.
+    os.umask(0o077)
+    try:
+        Server().run()
+    except KeyboardInterrupt:
+        sys.exit(130)
