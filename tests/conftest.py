@@ -24,6 +24,7 @@ from flask_migrate import upgrade
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import NullPool, create_engine, event, make_url, text, update
 from sqlalchemy.orm import make_transient_to_detached
+from xdist.scheduler import LoadFileScheduling
 
 from app import auth, create_app, reads
 from app.config import SETTINGS
@@ -54,16 +55,38 @@ CONNECT_ARGS = {"options": "-c synchronous_commit=off"} if POSTGRESQL else {"tim
 # their own conftest says it.
 ONCE = {"architecture", "bench", "config", "deployment", "formats", "logs", "passwords", "requirements", "rules"}
 
-# Files that take longest, which are begun first: several go at once, and none should be waited for at the end. Those
-# that mostly wait, for a browser, stand between those that compute, so that no processor is idle.
-FIRST = ("faults", "tracking", "attack", "private", "restore", "board", "server", "bench", "counter", "backup")
-FIRST += ("people", "security", "layout", "crawl", "settings", "counter_model", "paper")
+# What is tried in a browser, in two bundles that take as long: each starts a browser and a shop, which takes seconds.
+BROWSERS = (
+    tuple(f"journeys/{name}" for name in ("tracking", "board", "layout")),
+    tuple(f"journeys/{name}" for name in ("counter", "private", "settings", "paper", "people", "record")),
+)
+# Files that take longest, which are begun first: several go at once, and none should be waited for at the end. A
+# browser is mostly waited for, so the others have the processors meanwhile.
+FIRST = (*BROWSERS[0], *BROWSERS[1], "journeys/faults", "attack", "restore", "journeys/server", "bench", "backup")
+FIRST += ("security", "crawl", "pages", "counter_model", "journeys/worker", "deployment")
+
+
+def _file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py").replace("test_", "")
+
+
+class Bundles(LoadFileScheduling):
+    """pytest-xdist's "loadfile", but for the files in a browser: those of a bundle go to the same process."""
+
+    def _split_scope(self, nodeid):
+        bundles = (str(bundle) for bundle in BROWSERS if _file_of(nodeid) in bundle)
+        return next(bundles, super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Which tests go to the same process."""
+    return Bundles(config, log)
 
 
 def pytest_collection_modifyitems(items):
     """Puts the longest files first, and marks what need not run once more on another database."""
-    places = {f"test_{name}": place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(_file_of(item.nodeid), len(places)))
     for item in items:
         if item.path.stem.removeprefix("test_") in ONCE:
             item.add_marker(pytest.mark.once)
@@ -164,6 +187,7 @@ class Client(FlaskClient):
         """Signs in as POST /login does once the password is right; 3 ms instead of 7."""
         self.staff_id = staff.id
         _apart(self._be)
+        self._token_of = self.get_cookie("readylight").value
         return self
 
     def _be(self):
@@ -172,7 +196,18 @@ class Client(FlaskClient):
             self.application.test_request_context(environ_base=self.environ_base),
         ):
             auth.sign_in(self.staff)
+            self._token = generate_csrf()
             cookie.update(session)
+
+    @property
+    def signed_in(self) -> tuple[int, str, str]:
+        """Who is signed in, by which cookie and with which token: another browser may go on with it."""
+        return self.staff_id, self._token_of, self._token
+
+    @signed_in.setter
+    def signed_in(self, whoever: tuple[int, str, str]):
+        self.staff_id, self._token_of, self._token = whoever
+        self.set_cookie("readylight", self._token_of)
 
     @property
     def staff(self) -> Staff:
@@ -245,9 +280,9 @@ class Stage:
 
     def __init__(self, app):
         self.app = app
-        # What the present test asks for, and the ids and cookies of the people among it.
+        # What the present test asks for, and how the people among it are signed in.
         self.asked_for: tuple[str, ...] = ()
-        self.people: dict[str, tuple[int, str]] = {}
+        self.people: dict[str, tuple[int, str, str]] = {}
         self._kept: dict[tuple[str, ...], tuple[bytes, dict]] = {}
         if POSTGRESQL and WORKER:
             _make_database()
@@ -281,8 +316,7 @@ class Stage:
             factories.make_shop()
         for role in Role:
             if role in self.asked_for:
-                browser = self.app.test_client().be(factories.make_staff(role))
-                self.people[role] = browser.staff_id, browser.get_cookie("readylight").value
+                self.people[role] = self.app.test_client().be(factories.make_staff(role)).signed_in
 
     def _keep(self) -> None:
         db.session.remove()
@@ -416,8 +450,7 @@ def _browser_of(role: Role):
         client = app.test_client()
         if role not in stage.asked_for:
             return client.be(factories.make_staff(role))
-        client.staff_id, cookie = stage.people[role]
-        client.set_cookie("readylight", cookie)
+        client.signed_in = stage.people[role]
         return client
 
     return browser
