@@ -1,5 +1,7 @@
-"""gunicorn, with what comes before it: started by script/serve, as gunicorn lets a program start it (its "custom
-application"), so that the program is loaded once for both."""
+"""The server: what comes before gunicorn, and gunicorn, in one process that loads the program once for both.
+
+Started by script/serve. How a program starts gunicorn: https://gunicorn.org/custom
+"""
 
 import multiprocessing
 import os
@@ -11,8 +13,8 @@ from gunicorn.app.base import Application
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from app import config
 from app.backup import copies, locks
-from app.config import ROOT, BadSetting, load
 
 
 class Server(Application):
@@ -20,16 +22,16 @@ class Server(Application):
 
     def init(self, parser, options, args):
         """How gunicorn runs it, unless an option says otherwise."""
-        options.config = options.config or str(ROOT / "script" / "gunicorn.conf.py")
+        options.config = options.config or str(config.ROOT / "script" / "gunicorn.conf.py")
 
     def load(self):
-        """The app, with a database that is up to date; called once, before the workers are made. Raises SystemExit."""
-        settings = load()
+        """The app, its database up to date. gunicorn asks once, before it makes the workers. Raises SystemExit."""
+        settings = config.load()
         try:
             # All workers inherit it: as long as one of them lives, nothing is restored.
             self.lock = locks.share(Path(settings["DATA_DIR"]))
         except copies.Unable as problem:
-            raise BadSetting(str(problem)) from None
+            raise config.BadSetting(str(problem)) from None
         if settings["METRICS_TOKEN"]:
             # Where the workers keep their counts, for any of them to add up.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="readylight-metrics-")

@@ -31,7 +31,7 @@ def findings(app: Flask, *, deep: bool = False, online: bool = False) -> Iterato
         yield from _look(about, check, place)
     try:
         place.database = open_database(app.config["SQLALCHEMY_DATABASE_URI"])
-    except Exception as problem:
+    except Exception as problem:  # Whatever its driver raises, which is loaded only by whoever needs it.
         yield Finding("Database", WRONG, f"{first_line(problem)}. What is in it was not looked at.")
         return
     with closing(place.database):

@@ -51,8 +51,8 @@ def kept(page) -> list:
     return [what for what in page.evaluate(KEPT) if what not in ({"htmx": True}, None)]
 
 
-@pytest.fixture
-def keeping_pages(chromium, shop, private):
+@pytest.fixture(scope="module")
+def keeping_pages(chromium, shop):
     """A browser that keeps pages whole to go back to, as people's do; one for tests alone does not."""
     browser = chromium.browser_type.launch(
         executable_path=WHOLE_BROWSER,
@@ -60,7 +60,7 @@ def keeping_pages(chromium, shop, private):
         ignore_default_args=["--disable-back-forward-cache"],
     )
     page = browser.new_page()
-    page.goto(f"{shop.url}/t/{private.token}")
+    page.goto(f"{shop.url}/t/{shop.made['repairs'][0]['token']}")
     page.evaluate("window.mark = 'kept'")
     page.goto(shop.url + "/login")
     page.go_back(wait_until="commit")

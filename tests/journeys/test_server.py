@@ -113,9 +113,12 @@ def _module(folder, name: str) -> str:
     return f"{Path(folder).name}/{name.partition('.')[0]}"
 
 
-def test_a_port_in_use_is_one_sentence(environment):
+def test_a_port_in_use_is_one_sentence_and_nothing_is_left_behind(environment, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    environment |= {"TMPDIR": str(tmp_path / "temporary"), "METRICS_TOKEN": "somebody watches this"}
     with socket.create_server(("127.0.0.1", int(environment["PORT"]))):
         said = refused(environment)
+    assert not [*(tmp_path / "temporary").iterdir()]
     assert said.strip().count("\n") == 0
     assert f"Port {environment['PORT']} on 127.0.0.1 cannot be used" in said
 
