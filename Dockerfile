@@ -11,7 +11,7 @@ COPY . .
 RUN script/server --install \
     && .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app migrations wsgi.py \
     && PYTHONOPTIMIZE=2 PYTHONNODEBUGRANGES=1 PYTHONPYCACHEPREFIX=.venv/optimized \
-       .venv/bin/python -m compileall -qf --invalidation-mode unchecked-hash app wsgi.py script/gunicorn.conf.py
+       .venv/bin/python -m compileall -qf --invalidation-mode unchecked-hash app migrations wsgi.py script/gunicorn.conf.py
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="Readylight" \

@@ -20,6 +20,20 @@ COPIES_KEPT = 10
 _PRESENT = "SELECT version_num FROM alembic_version"
 
 
+def check_port() -> None:
+    """Raises BadSetting when the server could not listen where it is to."""
+    host, port = current_app.config["HOST"], current_app.config["PORT"]
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as problem:
+        raise BadSetting(
+            f"Port {port} on {host} cannot be used ({problem.strerror}). Choose another: PORT=8001 script/server"
+        ) from None
+
+
 def prepare() -> None:
     """Brings the database up to date, after a copy of it if there is anything to lose. Raises BadSetting."""
     # From here on, whatever this process makes is its alone to read.
@@ -50,9 +64,8 @@ def prepare() -> None:
 
 
 def announce() -> None:
-    """Says where the shop will be, and how it is set up if it is not. Raises BadSetting when it could not be there."""
-    host, port = current_app.config["HOST"], current_app.config["PORT"]
-    _check_port(host, port)
+    """Says where the shop is about to be, and how it is set up if it is not."""
+    port = current_app.config["PORT"]
     click.echo(f"\n  Readylight is at {address(port)}")
     if not auth.is_set_up():
         click.echo(f"  Set up your shop: {address(port)}/setup?code={auth.setup_code()}")
@@ -83,19 +96,6 @@ def _refuse_network_share() -> None:
         raise BadSetting(sentence)
     if state == WARNING:
         click.echo(f"  {sentence}", err=True)
-
-
-def _check_port(host: str, port: int) -> None:
-    """Raises BadSetting when the server could not listen there."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as problem:
-        raise BadSetting(
-            f"Port {port} on {host} cannot be used ({problem.strerror}). Choose another: PORT=8001 script/server"
-        ) from None
 
 
 def address(port: int) -> str:

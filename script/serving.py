@@ -5,6 +5,7 @@ Started by script/serve. How a program starts gunicorn: https://gunicorn.org/cus
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -21,8 +22,11 @@ class Server(Application):
     """Readylight under gunicorn."""
 
     def init(self, parser, options, args):
-        """How gunicorn runs it, unless an option says otherwise."""
-        options.config = options.config or str(config.ROOT / "script" / "gunicorn.conf.py")
+        """How gunicorn runs it."""
+        options.config = str(config.ROOT / "script" / "gunicorn.conf.py")
+
+    def reload(self):
+        """What SIGHUP would read anew is the environment, which has not changed: new workers, and nothing else."""
 
     def load(self):
         """The app, its database up to date. gunicorn asks once, before it makes the workers. Raises SystemExit."""
@@ -38,10 +42,13 @@ class Server(Application):
         try:
             from wsgi import app
 
-            # A child takes with it what that loads, 20 MB, and its connections, which no worker may share.
-            preparation = multiprocessing.get_context("fork").Process(target=_prepare, args=(app,))
+            # A child takes with it what that loads, 20 MB, and its connections, which no worker may share. It does not
+            # outlive this process.
+            preparation = multiprocessing.get_context("fork").Process(target=_prepare, args=(app,), daemon=True)
             preparation.start()
             preparation.join()
+            if preparation.exitcode < 0:
+                sys.exit("What prepares the database was ended from outside.")
             if preparation.exitcode:
                 sys.exit(preparation.exitcode)
         except BaseException:
@@ -51,10 +58,12 @@ class Server(Application):
 
 
 def _prepare(app):
-    from app import db, preparing
-
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
+        from app import db, preparing
+
         with app.app_context():
+            preparing.check_port()
             preparing.prepare()
             preparing.announce()
             db.let_go()
@@ -65,6 +74,8 @@ def _prepare(app):
 if __name__ == "__main__":
     # Whatever the server makes is its alone to read.
     os.umask(0o077)
+    # Until gunicorn takes the signals: an end in which what was begun is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         Server().run()
     except KeyboardInterrupt:

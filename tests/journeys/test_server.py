@@ -74,6 +74,8 @@ def test_a_start_prints_the_way_in_and_ends_when_it_is_told_to(environment):
         compiled_so = {"PYTHONOPTIMIZE=2", "PYTHONNODEBUGRANGES=1", f"PYTHONPYCACHEPREFIX={sys.prefix}/optimized"}
         assert compiled_so <= {*inherited}
 
+        # New workers with the settings of the start, whatever has become of them.
+        Path(environment["DATA_DIR"], "secret_key").write_text("damaged")
         server.send_signal(signal.SIGHUP)
         time.sleep(1.5)
         with urlopen(f"{address}/healthz") as answer:
@@ -87,7 +89,7 @@ def test_what_a_server_runs_is_compiled_at_installation(tmp_path):
     """A service may write neither beside the program nor beside Python's own library."""
     app = {"app/web", "app/worker", "tracking/answers"}
     libraries = {"workers/gthread", "sql/sqltypes", "redis/client", "psycopg/connection", "PIL/JpegImagePlugin"}
-    libraries |= {"logging/config", "encodings/idna"}
+    libraries |= {"logging/config", "encodings/idna", "multiprocessing/popen_fork"}
     venv, real = tmp_path / ".venv", Path(sys.prefix)
     venv.mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
@@ -144,6 +146,27 @@ def test_a_database_that_cannot_be_reached_is_one_sentence(environment):
     said = refused(environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
     assert said.startswith("The database cannot be opened")
     assert said.strip().count("\n") == 0
+
+
+def test_a_start_that_is_told_to_end_ends_what_it_has_begun(environment, tmp_path):
+    environment |= {"TMPDIR": str(tmp_path), "METRICS_TOKEN": "somebody watches this"}
+    file = Path(environment["DATA_DIR"]) / "readylight.db"
+    file.parent.mkdir()
+    with (
+        closing(sqlite3.connect(file, isolation_level=None)) as database,
+        subprocess.Popen([SERVE], env=environment) as server,
+    ):
+        database.execute("BEGIN EXCLUSIVE")  # What prepares the database waits for it.
+        process, begun = Path(f"/proc/{server.pid}"), []
+        while not begun:
+            assert server.poll() is None
+            time.sleep(0.02)
+            if "serving.py" in (process / "cmdline").read_text():
+                begun = (process / "task" / str(server.pid) / "children").read_text().split()
+        server.terminate()
+        assert server.wait(4) == 143
+        assert not Path("/proc", *begun).exists()
+        assert not [*tmp_path.glob("readylight-metrics-*")]
 
 
 def test_a_database_of_a_newer_version_is_left_alone(environment):
