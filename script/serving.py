@@ -45,7 +45,10 @@ class Server(Application):
             # A child takes with it what that loads, 20 MB, and its connections, which no worker may share. It does not
             # outlive this process.
             preparation = multiprocessing.get_context("fork").Process(target=_prepare, args=(app,), daemon=True)
+            # An end that comes in between waits until the child is known.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             preparation.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             preparation.join()
             if preparation.exitcode < 0:
                 sys.exit("What prepares the database was ended from outside.")
@@ -59,6 +62,7 @@ class Server(Application):
 
 def _prepare(app):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     try:
         from app import db, preparing
 
