@@ -176,10 +176,12 @@ def me() -> Staff:
 def _load(secret):
     # Once a request: the page that says that the database is away must not ask it again.
     g.language = ""
-    row, shops_language = db.session.execute(_BY_TOKEN, {"digest": digest(secret)}).one_or_none() or (None, "")
+    row, shop = db.session.execute(_BY_TOKEN, {"digest": digest(secret)}).one_or_none() or (None, None)
     if row is None or not row.staff.active or row.created_at < utcnow() - SIGNED_IN_FOR:
         return None
-    g.language = row.staff.language or shops_language or ""
+    # Kept where get_shop() looks: hardly a page of theirs does without.
+    g.shop = shop
+    g.language = language_of(row.staff)
     return _SignedIn(secret, row)
 
 
@@ -188,9 +190,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-_BY_TOKEN = (
-    select(SignIn, Shop.language).outerjoin(Shop, Shop.id == 1).where(SignIn.token_hash == db.bindparam("digest"))
-)
+_BY_TOKEN = select(SignIn, Shop).outerjoin(Shop, Shop.id == 1).where(SignIn.token_hash == db.bindparam("digest"))
 
 
 # --- the gate -----------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from . import pages
 from .conftest import Page
 from .test_web import faults
 
-# How many SQL statements a page may cost, however many repairs there are. One asks who is asking, one for the shop.
-BUDGET = {"repairs.index": 6}
-OTHERS = 5
+# How many SQL statements a page may cost, however many repairs there are. One says who asks, and what the shop is like.
+BUDGET = {"repairs.index": 5, "tracking.show": 5}
+OTHERS = 4
 PUBLIC_URL = "http://localhost"
 # Where a link may lead besides: the customer's chat, telephone and mail.
 AWAY = re.compile(r"(https://wa\.me/\d+\?text=|tel:\+\d+$|sms:\+\d+\?|mailto:)")
