@@ -121,6 +121,18 @@ def test_the_problem_is_read_first_and_over_the_whole_width(counter, shop, width
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_on_a_phone_with_letters_twice_as_large_no_page_goes_sideways(counter, shop, german):
+    with shop.inside():
+        waiting = make_repair(status="waiting_parts").code
+    page, wide = counter("owner", at=None), {}
+    resize(page, NARROW)
+    for path in (f"/repairs/{waiting}", "/repairs", "/account"):
+        page.goto(shop.url + path)
+        page.evaluate("document.documentElement.style.fontSize = '200%'")
+        wide[path] = page.evaluate("document.documentElement.scrollWidth")
+    assert wide == dict.fromkeys(wide, NARROW)
+
+
 # Of each row since when it is ready, and whether that goes over the code, the status or the end.
 SINCE = """[...document.querySelectorAll('#results li')].map(row => {
   const text = document.createRange();
