@@ -28,8 +28,8 @@ from app.models import Event, Invitation, Photo, Repair, Shop, SignIn, Staff, Th
 from app.repairs import actions
 from app.web import Form
 
-from .factories import PASSWORD, make_customer, make_repair, make_staff
-from .pages import BENCH, LEADS, MAY_SEND, STAFF, STRANGERS
+from .factories import PASSWORD, branch, make_customer, make_repair, make_staff
+from .pages import BENCH, LEADS, MAY_SEND, PAGES, STAFF, STRANGERS
 
 # Werkzeug leaves the file of a part that it refuses half-way to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
@@ -53,6 +53,17 @@ PRIVATE = {
     "colleague": "BENCH-PRIVATE",
 }
 LEAKS = [text.encode() for text in (*PRIVATE.values(), "089 999 0001", "89 999 0001", "899990001")]
+# Planted at the other branch: only an owner, who sees all of them, is answered any of it.
+ELSEWHERE = {
+    "name": "Rhiannon Elsewhere",
+    "phone": "+66899990002",
+    "email": "rhiannon@elsewhere.example",
+    "serial": "SERIAL-ELSEWHERE",
+    "note": "NOTE-ELSEWHERE",
+    "accessories": "LEFT-ELSEWHERE",
+    "problem": "PROBLEM-ELSEWHERE",
+}
+LEAKS_ELSEWHERE = [text.encode() for text in (*ELSEWHERE.values(), "089 999 0002", "89 999 0002", "899990002")]
 
 PATH = ["received", "diagnosing", "repairing", "testing", "ready", "delivered"]
 
@@ -109,8 +120,8 @@ BAD_BYTES = [
 
 # What a form holds that was filled in well. Without it no junk gets past the first field.
 WELL = {
-    "phone": ["081 234 5678", "+66 89 999 0001", "112"],
-    "email": ["malee@example.com", PRIVATE["email"], "owner@example.com", "technician@example.com"],
+    "phone": ["081 234 5678", "+66 89 999 0001", "+66 89 999 0002", "112"],
+    "email": ["malee@example.com", PRIVATE["email"], ELSEWHERE["email"], "owner@example.com", "technician@example.com"],
     "promise_pick": ["none", "custom", "today", "tomorrow", "1_week"],
     "promise_at": ["2030-01-01T10:00", "2026-11-01T10:00"],
     "to": [*PATH, "waiting_parts", "cancelled"],
@@ -141,7 +152,14 @@ WELL = {
     "sort": ["newest", "status"],
     "show": ["late", "today", "ready", "cancelled"],
     "page": ["1", "2"],
-    "q": ["lamp", "xanthippe", "089 999", "TH-MN-R0001", "https://repairs.example.com/t/aaaaaaaaaaaaaaaaaaaaaa"],
+    "q": [
+        "lamp",
+        "xanthippe",
+        "rhiannon",
+        "089 999",
+        "TH-MN-R0001",
+        "https://repairs.example.com/t/aaaaaaaaaaaaaaaaaaaaaa",
+    ],
     "who": ["mine", "nobody"],
     "quiet": ["2", "custom"],
     "days": ["3"],
@@ -408,7 +426,9 @@ class Target:
         self.people["left"].active = False
         db.session.execute(delete(SignIn).where(SignIn.staff_id == self.people["signed out"].id))
         self._fill()
+        self._fill_elsewhere()
         db.session.commit()
+        self.elsewhere = self.repairs_elsewhere()
         self._kept = {model: db.session.execute(select(model.__table__)).mappings().all() for model in MENDED}
         db.session.commit()
         self._wrote = set()
@@ -457,6 +477,20 @@ class Target:
             "sign_in_id": list(db.session.scalars(select(SignIn.id))),
             "logo": ["0123456789abcdef"],
         }
+
+    def _fill_elsewhere(self):
+        customer = make_customer(**{name: ELSEWHERE[name] for name in ("name", "phone", "email")})
+        private = {name: ELSEWHERE[name] for name in ("serial", "note", "accessories", "problem")}
+        for status in ("received", "ready"):
+            repair = make_repair(status=status, branch="RV", customer=customer, by=self.people["owner"], **private)
+            self.real["code"].append(repair.code)
+        self.real["customer_id"].append(customer.id)
+
+    def repairs_elsewhere(self) -> list:
+        """The other branch's repairs, as they are now."""
+        rows = db.session.execute(select(Repair.__table__).where(Repair.branch_id == branch("RV").id)).all()
+        db.session.rollback()
+        return rows
 
     def _before(self, connection, cursor, statement, *_):
         if found := re.match(r"(?:INSERT INTO|UPDATE|DELETE FROM) \"?(\w+)", statement):
@@ -582,10 +616,22 @@ def check_sound(ask: Ask, answer: Answer) -> None:
 
 
 def check_private(ask: Ask, answer: Answer) -> None:
-    """What a stranger is answered, or whoever opens a tracking page, has nothing of what was planted."""
+    """Nobody is answered any of what was planted for others."""
+    sent = {raw(value) for _, value in (*ask.fields, *ask.query)}
+    leaks = []
     if ask.role in STRANGERS or ask.endpoint.startswith("tracking."):
-        sent = {raw(value) for _, value in (*ask.fields, *ask.query)}
-        assert not [text for text in LEAKS if text in answer.body and not any(text in value for value in sent)]
+        leaks += LEAKS
+    if ask.role != "owner":
+        leaks += LEAKS_ELSEWHERE
+    assert not [text for text in leaks if text in answer.body and not any(text in value for value in sent)]
+
+
+def check_seen(target: "Target", ask: Ask, answer: Answer) -> None:
+    """A page is shown to those alone whose it is."""
+    if ask.method in {"GET", "HEAD"} and answer.status in {200, 206}:
+        # Not the one that was meant: another may have the same address, or this one once it has junk in it.
+        endpoint, _ = target.app.url_map.bind("localhost").match(unquote_to_bytes(ask.path).decode("utf-8", "replace"))
+        assert ask.role in PAGES[endpoint].see, f"{ask.role} saw {endpoint}"
 
 
 def check_allowed(ask: Ask, answer: Answer) -> None:
@@ -620,9 +666,12 @@ def check(target: Target, ask: Ask) -> None:
     answer = target.send(ask)
     check_sound(ask, answer)
     check_private(ask, answer)
+    check_seen(target, ask, answer)
     check_allowed(ask, answer)
     if answer.wrote:
         target.mend(answer.wrote)
+        before, target.elsewhere = target.elsewhere, target.repairs_elsewhere()
+        assert ask.role == "owner" or before == target.elsewhere, f"{ask.role} changed the other branch's repairs"
 
 
 def attack(target: Target, *, sending: bool) -> None:
