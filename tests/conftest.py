@@ -6,6 +6,7 @@ contextvars.Context. What a request forgot to commit is therefore lost, as it wo
 
 import contextvars
 import gc
+import logging
 import os
 import re
 import shutil
@@ -410,6 +411,15 @@ def statements(app, monkeypatch):
     event.listen(db.engine, "before_cursor_execute", listen)
     yield said
     event.remove(db.engine, "before_cursor_execute", listen)
+
+
+@pytest.fixture
+def loggers():
+    """Another app writes the same logs: the first gets its own hands back afterwards."""
+    kept = {name: logging.getLogger(name).handlers[:] for name in ("readylight", "app")}
+    yield
+    for name, handlers in kept.items():
+        logging.getLogger(name).handlers[:] = handlers
 
 
 @pytest.fixture

@@ -37,6 +37,10 @@ def wrk_result(**statuses):
     return {"statuses": counted, "lost": 0, "seconds": 2.0, "p50": 1.0, "p99": 2.0}
 
 
+def test_the_pages_that_are_held_open_ask_as_often_as_a_browser():
+    assert f'hx-trigger="every {pages.EVERY:g}s, ' in (ROOT / "templates/tracking/_live.html").read_text()
+
+
 def test_only_the_expected_answer_is_right():
     load = read(wrk_result(s200=90, s409=6, s500=4), expect=200)
     assert (load.answers, load.wrong, load.rate) == (90, 10, 45.0)

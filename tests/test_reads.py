@@ -1,16 +1,19 @@
 """What is remembered of the database, and for how long: never beyond the next write of whomsoever."""
 
+import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 from sqlalchemy import create_engine, select
 
-from app import reads
+from app import create_app, reads
 from app.db import db, let_go
-from app.models import Shop
+from app.models import Shop, Staff
 from app.reads import QuickRead, Remembered
 
-from .conftest import POSTGRESQL
+from .conftest import OVERRIDES, POSTGRESQL, Client
+from .factories import make_repair
 
 on_sqlite = pytest.mark.skipif(bool(POSTGRESQL), reason="other tests write to the same PostgreSQL server meanwhile")
 
@@ -207,3 +210,23 @@ def test_it_lets_go_of_the_database_with_everyone_else(remembered, name, asked):
         assert remembered._connection is None
     remembered.get("a", name)
     assert asked == ["a"] * 3
+
+
+@pytest.mark.skipif(bool(POSTGRESQL), reason="a copy of SQLite's file is a replica that stands still")
+def test_customers_read_from_the_replica_and_the_counter_from_the_database(shop, tmp_path, loggers):
+    repair = make_repair(item="Violin")
+    code, page = repair.code, f"/t/{repair.token}"
+    copy = tmp_path / "replica.db"
+    with closing(sqlite3.connect(db.engine.url.database)) as connection:
+        connection.execute(f"VACUUM INTO '{copy}'")
+    repair.item = "Viola"
+    db.session.commit()
+    settings = {"SQLALCHEMY_DATABASE_URI": db.engine.url.render_as_string(), "REPLICA_URL": f"sqlite:///{copy}"}
+    db.session.remove()
+    app = create_app(OVERRIDES | settings | {"DATA_DIR": str(tmp_path)})
+    app.test_client_class = Client
+    with app.app_context():
+        assert "Violin" in app.test_client().page(page).text
+        owner = db.session.scalars(select(Staff).where(Staff.role == "owner")).one()
+        assert "Viola" in app.test_client().be(owner).page(f"/repairs/{code}").text
+        let_go()

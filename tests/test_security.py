@@ -3,8 +3,10 @@
 import ast
 import logging
 import re
+import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -99,11 +101,11 @@ def test_a_link_from_the_papers_leads_somewhere(name):
 # --- who sees what ------------------------------------------------------------------------------
 
 
-def addresses(app, owner, method):
-    """(endpoint, address) of every page that takes the method and is not for strangers, on a repair in the works."""
+def addresses(app, owner, method, *, public=False):
+    """(endpoint, address) of every page that takes the method, on a repair in the works; public: anyone's too."""
     real = pages.values(app, photo=False) | {"staff_id": owner.staff_id}
     for rule in app.url_map.iter_rules():
-        if method in rule.methods and rule.endpoint not in pages.PUBLIC:
+        if method in rule.methods and (public or rule.endpoint not in pages.PUBLIC):
             yield rule.endpoint, pages.address(app, rule, real)
 
 
@@ -133,7 +135,8 @@ def test_no_form_from_elsewhere_is_taken_at_any_address(app, owner, headers, sen
     more = {"from another site": "cross-site", "from a neighbour": "same-site"}
     headers = headers | ({"Sec-Fetch-Site": more[sent]} if sent in more else {"Origin": "https://evil.example"})
     data = {name: value for name, value in data.items() if value is not None}
-    urls = {url for _, url in addresses(app, owner, "POST")} | {"/login"}
+    urls = {url for _, url in addresses(app, owner, "POST", public=True)}
+    assert urls > {"/login", "/login/code", "/setup"}
     before, sessions = everything(), db.session.scalar(select(func.count()).select_from(SignIn))
     for url in urls:
         answer = owner.post(url, data=data, headers=headers)
@@ -448,7 +451,7 @@ def test_many_machines_that_guess_one_person_s_password_do_not_lock_that_person_
     counter.sign_in(ana)
 
 
-WITHOUT_REDIS = """
+GUESSING = """
 import sys
 from flask_migrate import upgrade
 from app import create_app
@@ -456,10 +459,9 @@ from app.db import db
 from tests.conftest import OVERRIDES, Client
 from tests.factories import PASSWORD, make_shop, make_staff
 
-folder = sys.argv[1]
-# Nobody listens there.
+folder, redis = sys.argv[1:]
 settings = {"DATA_DIR": folder, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder}/x.db"}
-app = create_app(OVERRIDES | settings | {"TESTING": False, "RATELIMIT_STORAGE_URI": "redis://127.0.0.1:1"})
+app = create_app(OVERRIDES | settings | {"TESTING": False, "RATELIMIT_STORAGE_URI": redis})
 app.test_client_class = Client
 with app.app_context():
     upgrade()
@@ -475,11 +477,36 @@ print(*(stranger.post("/login", data=form).status_code for _ in range(12)))
 """
 
 
-def test_while_redis_does_not_answer_people_sign_in_and_guessing_is_slowed_all_the_same(tmp_path):
+def guessing(folder, redis) -> list[str]:
+    """How a machine with a database of its own answers a stranger's link, a sign-in, and twelve guesses."""
     # In a process of its own: the library keeps one place to count in for all apps of a process.
-    command = [sys.executable, "-c", WITHOUT_REDIS, str(tmp_path)]
+    folder.mkdir()
+    command = [sys.executable, "-c", GUESSING, str(folder), redis]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines() == ["404 303", "422 " * 10 + "429 429"], done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_while_redis_does_not_answer_people_sign_in_and_guessing_is_slowed_all_the_same(tmp_path):
+    nobody_listens = "redis://127.0.0.1:1"
+    assert guessing(tmp_path / "one", nobody_listens) == ["404 303", "422 " * 10 + "429 429"]
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no Redis here")
+def test_several_machines_count_guesses_together_in_redis(tmp_path):
+    # Not at a port, which somebody else may have.
+    door = tmp_path / "door"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(door), "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as redis:
+        try:
+            for _ in range(200):
+                if door.exists():
+                    break
+                time.sleep(0.02)
+            assert guessing(tmp_path / "one", f"redis+unix://{door}") == ["404 303", "422 " * 10 + "429 429"]
+            assert guessing(tmp_path / "two", f"redis+unix://{door}")[1] == "429 " * 11 + "429"
+        finally:
+            redis.terminate()
 
 
 # --- sessions -----------------------------------------------------------------------------------

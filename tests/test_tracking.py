@@ -650,6 +650,18 @@ def test_an_unchanged_page_is_a_304_after_one_read_or_none(anyone, shop, stateme
             assert len(statements) == reads or (POSTGRESQL and len(statements) == 1), statements
 
 
+def test_an_unchanged_page_needs_nothing_of_the_app(anyone, shop, app, monkeypatch):
+    """Neither a session nor a row of SQLAlchemy's nor a template: it is answered in front of all that."""
+    url = address(make_repair(status="repairing"))
+    page = anyone.page(url)
+    make_customer()
+    monkeypatch.setattr(app, "request_context", None)
+    monkeypatch.setattr("sqlalchemy.orm.Session.execute", None)
+    assert anyone.page(f"{url}/live", 304, headers={"HX-PTag": page.headers["HX-PTag"]}).html == ""
+    with pytest.raises(TypeError):
+        anyone.page("/login")
+
+
 def test_a_whole_page_costs_few_reads_however_long_its_history(anyone, by, statements):
     repair = make_repair(status="testing")
     for number in range(10):

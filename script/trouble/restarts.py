@@ -16,9 +16,11 @@ CUSTOMERS = 8
 def run(shop: Shop, renewals: int, restarts: int) -> dict:
     """Renews the server's workers so many times, then ends and starts it; gives the figures."""
     away = 0.0
-    with at_work(shop) as journals, _customers(shop) as (seen, failed):
+    with at_work(shop) as journals, _customers(shop) as (seen, failed, refused):
         for _ in range(renewals):
             _renew(shop, journals)
+        # Somebody listens all the while: here it is a failure, below it is not.
+        failed += refused
         renewed = len(seen) + len(journals.read())
         for _ in range(restarts):
             began = time.monotonic()
@@ -45,8 +47,8 @@ def run(shop: Shop, renewals: int, restarts: int) -> dict:
 
 @contextmanager
 def _customers(shop: Shop):
-    """Customers who look at their page, each time over a new connection; gives what they saw, and what failed."""
-    token, seen, failed, gone = shop.made["repairs"][0]["token"], [], [], threading.Event()
+    """Customers who look at their page, each time over a new connection; gives the answers."""
+    token, seen, failed, refused, gone = shop.made["repairs"][0]["token"], [], [], [], threading.Event()
 
     def look():
         while not gone.wait(0.01):
@@ -56,15 +58,16 @@ def _customers(shop: Shop):
                 (seen if status == 200 else failed).append(f"a customer's page was answered {status}")
             except Cut as problem:
                 failed.append(str(problem))
-            except NotThere:
+            except NotThere as problem:
                 # Refused, not lost: a browser or a proxy tries again.
+                refused.append(f"nobody let a customer in: {problem}")
                 time.sleep(0.05)
 
     threads = [threading.Thread(target=look) for _ in range(CUSTOMERS)]
     for thread in threads:
         thread.start()
     try:
-        yield seen, failed
+        yield seen, failed, refused
     finally:
         gone.set()
         for thread in threads:

@@ -69,6 +69,9 @@ def test_a_start_prints_the_way_in_and_ends_when_it_is_told_to(environment):
         assert re.search(rf"{address}/setup\?code=[0-9A-F]{{4}}-[0-9A-F]{{4}}-[0-9A-F]{{4}}\s", server.printed)
         with urlopen(f"{address}/healthz") as answer:
             assert answer.read() == b"ok\n"
+        # What prepared the database kept none of it open for the workers to inherit.
+        opened = [os.readlink(file) for file in Path(f"/proc/{server.pid}/fd").iterdir()]
+        assert not [name for name in opened if "readylight.db" in name]
         # It runs as it was compiled at installation, without what only explains it.
         inherited = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
         compiled_so = {"PYTHONOPTIMIZE=2", "PYTHONNODEBUGRANGES=1", f"PYTHONPYCACHEPREFIX={sys.prefix}/optimized"}
