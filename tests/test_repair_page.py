@@ -792,6 +792,28 @@ def test_editing_over_somebody_else_s_change_is_refused_and_nothing_typed_is_los
     assert rich.item == "iPhone 12"
 
 
+def test_what_was_left_alone_is_as_somebody_else_saved_it_when_the_form_comes_back(front_desk, somchai, rich):
+    first = as_shown(front_desk.page(address(rich, "edit")))
+    theirs = {"item": "iPhone 14", "problem": "It fell.\r\nTwice.", "technician": "0", "estimate": "99.00"}
+    front_desk.send(address(rich, "edit"), first | theirs)
+    page = front_desk.send(address(rich, "edit"), first | {"accessories": "Lock, charger", "estimate": "80"}, 409)
+    again = as_shown(page)
+    assert (again["item"], again["problem"], again["technician"]) == ("iPhone 14", "It fell.\nTwice.", "0")
+    assert (again["accessories"], again["estimate"]) == ("Lock, charger", "80")
+    # Only where both wrote something is it said what is saved.
+    assert [words(line) for line in page.all("[role=alert] li")] == ["Price estimate: 99.00"]
+    front_desk.send(address(rich, "edit"), again)
+    assert (rich.item, rich.technician_id) == ("iPhone 14", None)
+    assert (rich.accessories, rich.estimate) == ("Lock, charger", 8000)
+
+
+@pytest.mark.parametrize("junk", ["", "item", "item:x ::: \x00", "x" * 5000])
+def test_an_edit_that_does_not_say_what_it_was_drawn_with_keeps_all_that_was_typed(front_desk, somchai, rich, junk):
+    form = as_shown(front_desk.page(address(rich, "edit"))) | {"item": "iPhone 12", "drawn": junk}
+    meanwhile(rich, somchai)
+    assert as_shown(front_desk.send(address(rich, "edit"), form, 409))["item"] == "iPhone 12"
+
+
 def test_a_technician_who_left_stays_until_somebody_else_is_chosen(front_desk, rich):
     rich.technician.active = False
     db.session.commit()

@@ -1,5 +1,6 @@
 """What people send about repairs: intake, the panels' forms, the board's query string."""
 
+import hashlib
 import secrets
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
@@ -180,6 +181,29 @@ class IntakeForm(ItemFields, PromiseFields, CustomerFields, Form):
 
 class EditForm(ItemFields, Form):
     version = IntegerField()
+    # What each field held when the form was drawn.
+    drawn = HiddenField()
+
+    def note_drawn(self, shown: dict) -> None:
+        """Notes what the fields hold as they are drawn. shown: as as_typed."""
+        self.drawn.data = " ".join(_mark(name, value) for name, value in shown.items())
+
+    def take_over(self, saved: dict) -> set[str]:
+        """Puts what is saved into each field that nobody has touched since the form was drawn. saved: as as_typed.
+
+        Gives the names of the others that hold something else than what somebody has saved meanwhile.
+        """
+        before = {*(self.drawn.data or "").split()}
+        meanwhile = {name for name, value in saved.items() if _mark(name, value) not in before}
+        for name in meanwhile:
+            if _mark(name, self[name].data) in before:
+                self[name].data = saved[name]
+        self.note_drawn(saved)
+        return {name for name in meanwhile if str(self[name].data) != str(saved[name])}
+
+
+def _mark(name: str, value) -> str:
+    return f"{name}:{hashlib.sha256(str(value).encode()).hexdigest()[:16]}"
 
 
 def as_typed(repair: Repair, shop: Shop) -> dict:
@@ -194,12 +218,11 @@ def as_typed(repair: Repair, shop: Shop) -> dict:
     }
 
 
-def differences(form: EditForm, repair: Repair, shop: Shop) -> list[tuple[str, str]]:
-    """(label, what is saved) of each field that holds something else than the repair."""
-    saved = as_typed(repair, shop)
-    different = [name for name, value in saved.items() if str(value) != str(form[name].data)]
-    names = {choice.value: choice.label for choice in form.technician.choices}
-    return [(form[name].label.text, names[saved[name]] if name == "technician" else saved[name]) for name in different]
+def in_words(form: EditForm, saved: dict, names: set[str]) -> list[tuple[str, str]]:
+    """(label, what is saved) of the fields of these names, in the form's order."""
+    people = {choice.value: choice.label for choice in form.technician.choices}
+    words = saved | {"technician": people[saved["technician"]]}
+    return [(form[name].label.text, words[name]) for name in saved if name in names]
 
 
 class VersionForm(Form):

@@ -287,7 +287,10 @@ def edit(code):
         except actions.Stale:
             only_look()
             error, status = _who_was_faster(repair), 409
-            saved = forms.differences(form, repair, shop)
+            now_saved = forms.as_typed(repair, shop)
+            saved = forms.in_words(form, now_saved, form.take_over(now_saved))
+    else:
+        form.note_drawn(forms.as_typed(repair, shop))
     return render_template("repairs/edit.html", form=form, repair=repair, error=error, saved=saved), status
 
 
