@@ -25,6 +25,7 @@ from flask import (
     render_template,
     request,
     session,
+    url_for,
 )
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import gettext as _
@@ -372,7 +373,9 @@ def error_page(code: int, *, title: str = "", text: str = "", reference: str = "
         answer.headers["HX-Reswap"] = "innerMorph"
         answer.headers["HX-Reselect"] = ".alert"
         return answer
-    return make_response(render_template("error.html", **values), code)
+    # Whoever works here goes on from there. Not asked of the database, which may be what is wrong.
+    board = url_for("repairs.index") if "_user_id" in session else ""
+    return make_response(render_template("error.html", board=board, **values), code)
 
 
 def _http_error(error: HTTPException):

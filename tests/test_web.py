@@ -129,6 +129,15 @@ def test_an_error_is_a_page_with_a_sentence_for_people(owner, method, url, statu
         assert page.one("[role=alert]").get_text(strip=True)
 
 
+def test_an_error_leads_whoever_works_here_back_to_the_board_and_nobody_else(owner, front_desk, anyone):
+    assert owner.page("/repairs/TH-MN-R9999", 404).one("main a")["href"] == "/repairs"
+    assert front_desk.page("/settings/shop", 403).one("main a")["href"] == "/repairs"
+    for url in ("/nowhere", "/t/nothing"):
+        assert anyone.page(url, 404).all("a[href='/repairs']") == []
+    # A customer's page knows nobody.
+    assert owner.page("/t/nothing", 404).all("a[href='/repairs']") == []
+
+
 def test_an_error_is_a_line_for_htmx_and_leaves_the_page_alone(owner):
     repair = make_repair()
     for page in (
