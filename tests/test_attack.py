@@ -53,7 +53,8 @@ PRIVATE = {
     "colleague": "BENCH-PRIVATE",
 }
 LEAKS = [text.encode() for text in (*PRIVATE.values(), "089 999 0001", "89 999 0001", "899990001")]
-# Planted at the other branch: only an owner, who sees all of them, is answered any of it.
+# Planted at the other branch: only an owner, who sees all of them, is answered any of it. Nobody types that number in:
+# whoever does reads the name that goes with it, as SECURITY.md says, and by an intake makes them a customer here.
 ELSEWHERE = {
     "name": "Rhiannon Elsewhere",
     "phone": "+66899990002",
@@ -120,7 +121,7 @@ BAD_BYTES = [
 
 # What a form holds that was filled in well. Without it no junk gets past the first field.
 WELL = {
-    "phone": ["081 234 5678", "+66 89 999 0001", "+66 89 999 0002", "112"],
+    "phone": ["081 234 5678", "+66 89 999 0001", "112"],
     "email": ["malee@example.com", PRIVATE["email"], ELSEWHERE["email"], "owner@example.com", "technician@example.com"],
     "promise_pick": ["none", "custom", "today", "tomorrow", "1_week"],
     "promise_at": ["2030-01-01T10:00", "2026-11-01T10:00"],
