@@ -22,7 +22,7 @@ from .conftest import Page
 from .test_web import faults
 
 # How many SQL statements a page may cost, however many repairs there are. One says who asks, and what the shop is like.
-BUDGET = {"repairs.index": 5, "tracking.show": 5}
+BUDGET = {"repairs.index": 5, "tracking.show": 5, "tracking.live": 5}
 OTHERS = 4
 PUBLIC_URL = "http://localhost"
 # Where a link may lead besides: the customer's chat, telephone and mail.
