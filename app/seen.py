@@ -32,7 +32,7 @@ def demand_unchanged(row, typed: dict, seen: str | None) -> None:
     typed: what the form would write, by the names of the row. seen: the form's own; one without it is not asked.
     """
     saved = {name: getattr(row, name) for name in typed}
-    if seen and seen != _digest(saved) and saved != typed:
+    if seen and seen != digest(saved) and saved != typed:
         raise Changed(typed, saved)
 
 
@@ -49,7 +49,7 @@ class SharedForm(Form):
 
     def __init__(self, row=None, **kwargs):
         if row is not None:
-            kwargs = {"obj": row, "seen": _digest({name: getattr(row, name) for name in self.KEEPS})} | kwargs
+            kwargs = {"obj": row, "seen": digest({name: getattr(row, name) for name in self.KEEPS})} | kwargs
         super().__init__(**kwargs)
 
     def show_saved(self, changed: Changed) -> None:
@@ -57,7 +57,7 @@ class SharedForm(Form):
         only_look()
         typed = self.in_words(changed.typed)
         self.saved = [line for line in self.in_words(changed.saved) if line not in typed]
-        self.conflict, self.seen.data = str(changed), _digest(changed.saved)
+        self.conflict, self.seen.data = str(changed), digest(changed.saved)
 
     @property
     def status(self) -> int:
@@ -76,5 +76,6 @@ def _value(field, value) -> str:
     return str(labels.get(value, value))
 
 
-def _digest(kept: dict) -> str:
+def digest(kept: dict) -> str:
+    """What stands for these values in a form that shows them."""
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

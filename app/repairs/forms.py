@@ -1,6 +1,5 @@
 """What people send about repairs: intake, the panels' forms, the board's query string."""
 
-import hashlib
 import secrets
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
@@ -30,6 +29,7 @@ from .. import formats, rules
 from ..db import utcnow
 from ..models import Repair, Shop, get_shop
 from ..rules import Status
+from ..seen import digest
 from ..web import EMAIL, Checked, Form, Needed, Within, choices
 
 SORTS = ("promised", "newest", "oldest", "status")
@@ -185,11 +185,11 @@ class EditForm(ItemFields, Form):
     drawn = HiddenField()
 
     def note_drawn(self, shown: dict) -> None:
-        """Notes what the fields hold as they are drawn. shown: as as_typed."""
+        """Notes what the fields hold as they are drawn: what as_typed gave."""
         self.drawn.data = " ".join(_mark(name, value) for name, value in shown.items())
 
     def take_over(self, saved: dict) -> set[str]:
-        """Puts what is saved into each field that nobody has touched since the form was drawn. saved: as as_typed.
+        """Puts what as_typed says is saved into each field that nobody has touched since the form was drawn.
 
         Gives the names of the others that hold something else than what somebody has saved meanwhile.
         """
@@ -203,7 +203,7 @@ class EditForm(ItemFields, Form):
 
 
 def _mark(name: str, value) -> str:
-    return f"{name}:{hashlib.sha256(str(value).encode()).hexdigest()[:16]}"
+    return digest({name: str(value)})
 
 
 def as_typed(repair: Repair, shop: Shop) -> dict:

@@ -47,7 +47,7 @@ def run(shop: Shop, renewals: int, restarts: int) -> dict:
 
 @contextmanager
 def _customers(shop: Shop):
-    """Customers who look at their page, each time over a new connection; gives the answers."""
+    """Customers who look at their page, each time over a new connection: seen, failed, and not let in."""
     token, seen, failed, refused, gone = shop.made["repairs"][0]["token"], [], [], [], threading.Event()
 
     def look():
